@@ -55,6 +55,9 @@ class CloseCode(StrEnum):
     NOT_ALLOWED = "not_allowed"
     ROOM_FULL = "room_full"
     TOO_MANY_TRACKS = "too_many_tracks"
+    NO_SUCH_PUBLICATION = "no_such_publication"
+    NO_FREE_SLOT = "no_free_slot"
+    CODEC_NOT_SUPPORTED = "codec_not_supported"
     JOINED_ELSEWHERE = "joined_elsewhere"
     UNSUPPORTED_VERSION = "unsupported_version"
     PROTOCOL_ERROR = "protocol_error"
@@ -314,12 +317,16 @@ class LegLost:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request was not carried out; the session goes on. `regarding` is the request's message type."""
+    """A request was not carried out; the session goes on. `regarding` is the request's message type.
+
+    `participant` is the publisher of `publication` where that is not the receiver of this message.
+    """
 
     code: CloseCode
     message: str
     regarding: str
     publication: PublicationId | None = None
+    participant: ParticipantId | None = None
 
 
 @dataclass(frozen=True, slots=True)
