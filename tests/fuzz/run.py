@@ -23,7 +23,7 @@ def names() -> list[str]:
 
 def run_here(name: str, seconds: int, seeds: Path) -> None:
     """Fuzzes one target in this process, which atheris ends."""
-    import atheris
+    import atheris  # noqa: PLC0415 (only the fuzzed process needs it; it hooks imports)
 
     with atheris.instrument_imports(include=["hushroom_common", "hushroom_sfu", "hushroom_client"]):
         target = import_module(f"tests.fuzz.target_{name}")
@@ -59,7 +59,8 @@ def main() -> int:
     failed = 0
     for name in options.targets or names():
         executions = run_apart(name, options.seconds)
-        print(f"{name:24} " + (f"{executions:>10} executions in {options.seconds} s" if executions else "FAILED"), flush=True)
+        outcome = "FAILED" if executions is None else f"{executions:>10} executions in {options.seconds} s"
+        print(f"{name:24} {outcome}", flush=True)
         failed += executions is None
     chosen = len(options.targets or names())
     print(f"{chosen - failed} passed, {failed} failed")
