@@ -143,7 +143,7 @@ class MissingPackets:
         return NackRound(nack, sorted(given_up))
 
     def next_deadline(self) -> float | None:
-        """When to call `due` next, None when nothing is waited for; too early at times, as late packets do not move it."""
+        """When to call `due` next, None when nothing is waited for. May be early: late packets do not move it."""
         return self._wake_at if self.missing else None
 
     def _wake(self, at: float) -> None:
