@@ -1,0 +1,251 @@
+"""A published track as it arrives: order, losses, history, and what each class of subscribers gets of it."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NewType
+
+from hushroom_common.codecs import read_marks
+from hushroom_common.codecs.marks import Marks
+from hushroom_common.errors import WireError
+from hushroom_common.header_extensions import ExtensionMap, ExtensionUri, read_extensions
+from hushroom_common.ids import Codec, LegId
+from hushroom_common.reception.missing import Arrival, MissingPackets
+from hushroom_common.reception.statistics import ReceptionStatistics
+from hushroom_common.rtp import RtpPacket, unwrap_rtx
+from hushroom_common.serial import SequenceUnwrapper
+from hushroom_sfu.core.actions import Action, FanOut, Transmit
+from hushroom_sfu.core.history import HISTORY_SIZE, History
+from hushroom_sfu.core.keyframe_requests import KeyframeRequests
+from hushroom_sfu.core.packet import NO_MARKS, Filler, MediaPacket
+from hushroom_sfu.core.route import rewritten
+from hushroom_sfu.core.source_clock import Anchor
+from hushroom_sfu.core.specs import UpTrackSpec
+from hushroom_sfu.core.temporal_class import TemporalClass
+
+if TYPE_CHECKING:
+    from hushroom_sfu.core.down_track import DownTrack
+
+__all__ = ["FORWARDED_EXTENSIONS", "UpTrack", "UpTrackId"]
+
+UpTrackId = NewType("UpTrackId", int)
+
+FORWARDED_EXTENSIONS = frozenset(
+    {
+        ExtensionUri.DEPENDENCY_DESCRIPTOR,
+        ExtensionUri.VIDEO_ORIENTATION,
+        ExtensionUri.ABSOLUTE_CAPTURE_TIME,
+        ExtensionUri.AUDIO_LEVEL,
+    }
+)
+"""What a subscriber may see of a publisher's extensions; everything else ends at the server (RFC 8285)."""
+
+_WAIT_WITH_NACK_S = 1.0
+_WAIT_WITHOUT_NACK_S = 0.2
+_WIDEST_HOLE = 128
+"""Missing numbers in a row that are still worth waiting for; a wider hole is closed and costs a keyframe."""
+
+
+class UpTrack:
+    """One publisher's track. Feed it packets in the order they arrive; it returns what subscribers get."""
+
+    def __init__(self, track_id: UpTrackId, leg: LegId, spec: UpTrackSpec, drops: Counter[str]) -> None:
+        self.id = track_id
+        self.leg = leg
+        self.spec = spec
+        self.ssrc = spec.ssrc
+        self.rtx_ssrc = spec.rtx_ssrc
+        self.anchor: Anchor | None = None
+        self.keyframes = KeyframeRequests()
+        self.history = History(HISTORY_SIZE[spec.kind])
+        self.statistics = ReceptionStatistics(spec.codecs[0].codec.clock_rate)
+        self.missing = MissingPackets(
+            max_entries=_WIDEST_HOLE * 2,
+            max_age_s=_WAIT_WITH_NACK_S if spec.wants_nack else _WAIT_WITHOUT_NACK_S,
+            max_tries=20,
+        )
+        self.waiting: list[DownTrack] = []
+        self.switching: list[DownTrack] = []
+        self.started_slots: list[DownTrack] = []
+        self.classes: list[TemporalClass] = []
+        self.last: MediaPacket | None = None
+        self._drops = drops
+        self._sequence = SequenceUnwrapper()
+        self._readers: dict[int, Callable[[bytes], Marks]] = {}
+        self._rtx: dict[int, int] = {}
+        self._codecs: dict[int, Codec] = {}
+        for codec in spec.codecs:
+            self._readers[codec.payload_type] = read_marks(codec.codec)
+            self._codecs[codec.payload_type] = codec.codec
+            if codec.rtx_payload_type is not None:
+                self._rtx[codec.rtx_payload_type] = codec.payload_type
+        self._extension_maps: dict[tuple[tuple[str, int], ...], ExtensionMap] = {}
+        self.codec = spec.codecs[0].codec
+
+    @property
+    def clock_rate(self) -> int:
+        """Ticks of RTP time a second."""
+        return self.codec.clock_rate
+
+    @property
+    def awaits_keyframe(self) -> bool:
+        """Whether a subscriber still waits for his first packet."""
+        return bool(self.waiting)
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether something of this track waits for a moment in time."""
+        return self.missing.missing > 0 or self.keyframes.deadline is not None
+
+    def learn(self, rtp: RtpPacket) -> bool:
+        """Takes an SSRC that the offer did not name; False when the payload type says that it is not this track's."""
+        if rtp.payload_type in self._readers and self.ssrc is None:
+            self.ssrc = rtp.ssrc
+        elif rtp.payload_type in self._rtx and self.rtx_ssrc is None:
+            self.rtx_ssrc = rtp.ssrc
+        else:
+            return False
+        return True
+
+    def class_of(self, max_temporal_id: int) -> TemporalClass:
+        """The class of subscribers up to that temporal layer, made when the first of them comes."""
+        for existing in self.classes:
+            if existing.max_temporal_id == max_temporal_id:
+                return existing
+        made = TemporalClass(max_temporal_id, self.history.size)
+        self.classes.append(made)
+        return made
+
+    def extension_map(self, receiver: tuple[tuple[str, int], ...]) -> ExtensionMap:
+        """What receivers with these negotiated extensions see of this track's; one object for equal negotiations."""
+        known = self._extension_maps.get(receiver)
+        if known is None:
+            known = ExtensionMap(self.spec.extensions, receiver, FORWARDED_EXTENSIONS)
+            self._extension_maps[receiver] = known
+        return known
+
+    def forget_empty_classes(self) -> None:
+        """Drops the classes that nobody is in any more."""
+        self.classes = [temporal_class for temporal_class in self.classes if temporal_class.routes]
+
+    def receive(self, rtp: RtpPacket, now: float) -> list[Action]:
+        """Takes one packet of this track, plain or by RTX (RFC 4588)."""
+        if rtp.ssrc == self.rtx_ssrc:
+            original = self._unwrapped(rtp)
+            if original is None:
+                return []
+            rtp = original
+        reader = self._readers.get(rtp.payload_type)
+        if reader is None:
+            return self._dropped("payload_type")
+        try:
+            if rtp.extension_profile:
+                read_extensions(rtp)
+            marks = reader(rtp.payload) if rtp.payload_end > rtp.payload_start else NO_MARKS
+        except WireError:
+            return self._dropped("malformed_payload")
+        number = self._sequence.unwrap(rtp.sequence_number)
+        arrival = self.missing.receive(number, now)
+        if arrival is Arrival.NEW:
+            self.statistics.receive(rtp.sequence_number, rtp.timestamp, now)
+            return self._next(MediaPacket(rtp, number, marks), now)
+        if arrival is Arrival.LATE and self.history.get(number) is None:
+            self.statistics.receive(rtp.sequence_number, rtp.timestamp, now)
+            return self._late(MediaPacket(rtp, number, marks), now)
+        return self._dropped("too_old" if arrival is Arrival.TOO_OLD else "duplicate")
+
+    def give_up(self, numbers: list[int]) -> list[Action]:
+        """Fills numbers that will not come any more, so that subscribers stop waiting for them."""
+        actions: list[Action] = []
+        for number in numbers:
+            if (
+                self.last is None
+                or self.history.get(number) is not None
+                or number <= self.last.number - self.history.size
+            ):
+                continue
+            filler = Filler(number, self.last.timestamp)
+            self.history.store(filler)
+            actions += self._to_late_routes(filler)
+        return actions
+
+    def _unwrapped(self, rtp: RtpPacket) -> RtpPacket | None:
+        payload_type = self._rtx.get(rtp.payload_type)
+        if payload_type is None or self.ssrc is None:
+            self._drops["payload_type"] += 1
+            return None
+        if rtp.payload_end == rtp.payload_start:
+            self._drops["rtx_probe"] += 1
+            return None
+        try:
+            return RtpPacket.parse(unwrap_rtx(rtp, payload_type=payload_type, ssrc=self.ssrc))
+        except WireError:
+            self._drops["malformed_rtx"] += 1
+            return None
+
+    def _next(self, packet: MediaPacket, now: float) -> list[Action]:
+        last = self.last
+        if last is not None and packet.number > last.number + 1:
+            self._hole(last.number + 1, packet.number)
+        actions: list[Action] = []
+        marks = packet.marks
+        if marks.starts_frame:
+            self._decide(packet, now, actions)
+        self.history.store(packet)
+        self.last = packet
+        for temporal_class in self.classes:
+            placement = temporal_class.place(packet.number, marks)
+            if placement is not None:
+                temporal_class.packets += 1
+                temporal_class.octets += len(packet.payload)
+                actions.append(FanOut(temporal_class.routes, placement.number, placement.dropped_frames, packet))
+        return actions
+
+    def _decide(self, packet: MediaPacket, now: float, actions: list[Action]) -> None:
+        """The moments at which routes change: a keyframe starts who waits, a switch point moves who asked for it."""
+        if packet.marks.starts_keyframe:
+            self.keyframes.satisfied()
+            while self.waiting:
+                actions += self.waiting.pop().start(packet, now)
+        for down_track in tuple(self.switching):
+            if down_track.may_switch(packet.marks):
+                self.switching.remove(down_track)
+                actions += down_track.switch(packet, now)
+
+    def _hole(self, first: int, end: int) -> None:
+        if end - first > _WIDEST_HOLE:
+            for temporal_class in self.classes:
+                temporal_class.skip(end - first)
+            self.keyframes.want()
+            return
+        for number in range(first, end):
+            for temporal_class in self.classes:
+                temporal_class.reserve(number)
+
+    def _late(self, packet: MediaPacket, now: float) -> list[Action]:
+        if self.last is None or packet.number <= self.last.number - self.history.size:
+            return self._dropped("too_old")
+        self.history.store(packet)
+        actions = self._to_late_routes(packet)
+        if packet.marks.starts_keyframe and self.waiting:
+            self.keyframes.satisfied()
+            while self.waiting:
+                actions += self.waiting.pop().start_from_history(packet, now)
+        return actions
+
+    def _to_late_routes(self, packet: MediaPacket) -> list[Action]:
+        actions: list[Action] = []
+        for temporal_class in self.classes:
+            placement = temporal_class.place_late(packet.number, packet.marks)
+            if placement is None:
+                continue
+            sent = Filler(packet.number, packet.timestamp) if placement.is_filler else packet
+            actions += [
+                Transmit(route.leg, rewritten(route, placement.number, placement.dropped_frames, sent))
+                for route in temporal_class.routes
+                if route.covers(placement.number)
+            ]
+        return actions
+
+    def _dropped(self, reason: str) -> list[Action]:
+        self._drops[reason] += 1
+        return []
