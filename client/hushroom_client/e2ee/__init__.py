@@ -1,0 +1,27 @@
+"""End-to-end sealing: keys, sealers and openers. All pure but `manager`, which has clock, log and threads."""
+
+from hushroom_client.e2ee.key_providers import KeyProvider, ParticipantKeyProvider, SharedKeyProvider
+from hushroom_client.e2ee.manager import E2EEManager, TrackOpener, TrackSealer
+from hushroom_client.e2ee.outcomes import Dropped, Opened, Outcome, Rejected, RejectReason
+from hushroom_client.e2ee.participant_state import E2EEState
+from hushroom_client.e2ee.ratchet import NoSendingKey, Ratchet
+from hushroom_client.e2ee.sealer import FrameSealer, UnsupportedCodec
+
+__all__ = [
+    "Dropped",
+    "E2EEManager",
+    "E2EEState",
+    "FrameSealer",
+    "KeyProvider",
+    "NoSendingKey",
+    "Opened",
+    "Outcome",
+    "ParticipantKeyProvider",
+    "Ratchet",
+    "RejectReason",
+    "Rejected",
+    "SharedKeyProvider",
+    "TrackOpener",
+    "TrackSealer",
+    "UnsupportedCodec",
+]

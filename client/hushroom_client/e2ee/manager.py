@@ -1,0 +1,279 @@
+"""Sealing and opening for one room: the shell around the pure parts. It has the clock, the log and the threads.
+
+Derivations run in a thread, one at a time; sealing and opening never wait for them. Everything else happens on the
+event loop's thread.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from hushroom_client.e2ee.clear_prefix import is_supported
+from hushroom_client.e2ee.key_providers import Key, KeyProvider
+from hushroom_client.e2ee.key_ring import KeyRing
+from hushroom_client.e2ee.keys import KeyMaterial
+from hushroom_client.e2ee.opener import FrameOpener
+from hushroom_client.e2ee.outcomes import Opened, Outcome
+from hushroom_client.e2ee.participant_state import E2EEState
+from hushroom_client.e2ee.peers import Peers
+from hushroom_client.e2ee.ratchet import Ratchet, SendingKeys
+from hushroom_client.e2ee.sealer import FrameSealer, UnsupportedCodec
+from hushroom_client.e2ee.sources import Track
+from hushroom_common.ids import Codec, Identity, PublicationId
+
+__all__ = ["PROFILES", "E2EEManager", "TrackOpener", "TrackSealer"]
+
+log = logging.getLogger(__name__)
+
+PROFILES = ("lk1",)
+
+
+class TrackSealer:
+    """Seals one publication's frames: a `FrameSealer` with its codec and the clock."""
+
+    def __init__(self, manager: "E2EEManager", sealer: FrameSealer, codec: Codec) -> None:
+        self._manager = manager
+        self._sealer = sealer
+        self._codec = codec
+
+    def seal(self, frame: bytes) -> bytes | None:
+        """The sealed frame, or None where there is nothing to send.
+
+        Raises NoSendingKey while there is no key: drop the frame, and start with a keyframe once there is one.
+        """
+        sealed = self._sealer.seal(frame, self._codec, now=self._manager.clock())
+        self._manager.sealed_a_frame()
+        return sealed
+
+
+class TrackOpener:
+    """Opens one publication's frames: a `FrameOpener` with the clock, that tells the manager what came of them."""
+
+    def __init__(self, manager: "E2EEManager", opener: FrameOpener, identity: Identity) -> None:
+        self._manager = manager
+        self._opener = opener
+        self._identity = identity
+
+    def open(self, frame: bytes) -> Outcome:
+        """What came of the frame. Takes any bytes and never raises; only what is `Opened` may reach a decoder."""
+        now = self._manager.clock()
+        outcome = self._opener.open(frame, now=now)
+        self._manager.heard(self._identity, outcome, now=now)
+        return outcome
+
+
+class E2EEManager:
+    """Keys, sealers and openers of one room.
+
+    `profile` is what clients agreed on, by the invite or in code; a server never chooses it. Assign the three hooks
+    before `start`; they are plain functions and are called on the event loop's thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        key_provider: KeyProvider,
+        profile: str,
+        ratchet: Ratchet | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if profile not in PROFILES:
+            raise ValueError(f"unknown profile {profile!r}: this version speaks {', '.join(PROFILES)}")
+        self.profile = profile
+        self.clock = clock
+        self.on_state: Callable[[Identity, E2EEState], None] = lambda identity, state: None
+        """A participant's state changed."""
+        self.on_key_installed: Callable[[Identity], None] = lambda identity: None
+        """A participant's key can be used from now on: ask him for a keyframe (or, for oneself, make one)."""
+        self.on_key_step: Callable[[int, int], None] = lambda index, step: None
+        """Our own (key index, step) changed: send it to the others as a hint."""
+        self._provider = key_provider
+        self._own_identity: Identity | None = None
+        self._own_ring = KeyRing()
+        self._sending = SendingKeys(self._own_ring, ratchet)
+        self._announced: tuple[int, int] | None = None
+        self._own_key_ready = asyncio.Event()
+        self._sealers: dict[PublicationId, FrameSealer] = {}
+        self._peers = Peers(share_keys=key_provider.is_shared)
+        self._work = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+
+    # --- the room's life --------------------------------------------------------------------------------------------
+
+    async def start(self, own_identity: Identity) -> None:
+        """Begins: asks for our own key and, where there is one, waits until it is derived. `close` ends it."""
+        self._own_identity = own_identity
+        self._provider.attach(self)
+        self._worker = asyncio.create_task(self._derive_wanted(), name="e2ee derivations")
+        for index, material in self._provider.keys_of(own_identity).items():
+            self.key_set(own_identity, index, material)
+        if (key := await self._ask(own_identity)) is not None:
+            self._provider.adopt(own_identity, key)
+        if self._provider.keys_of(own_identity):
+            await self._own_key_ready.wait()
+
+    async def close(self) -> None:
+        """Ends: stops deriving and forgets all keys. Frames are neither sealed nor opened any more."""
+        if self._worker is None:
+            return
+        self._provider.detach(self)
+        self._worker.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._worker
+        self._worker = None
+        self._own_ring.wipe()
+        self._peers.clear()
+        self._sealers.clear()
+
+    async def participant_joined(self, identity: Identity) -> None:
+        """Somebody is in the room, or comes in: asks for his key and tells him our step. Waits for the application."""
+        peer = self._peers.present(identity)
+        if peer.has_joined:
+            return
+        peer.has_joined = True
+        for index, material in self._provider.keys_of(identity).items():
+            self.key_set(identity, index, material)
+        if self._announced is not None:
+            self.on_key_step(*self._announced)
+        key = await self._ask(identity)
+        if self._peers.get(identity) is not peer:
+            return  # he left while the application was thinking
+        if key is not None:
+            self._provider.adopt(identity, key)
+        elif not self._provider.keys_of(identity):
+            self.on_state(identity, peer.state.value)
+
+    def participant_left(self, identity: Identity) -> None:
+        """Somebody is gone: his keys are wiped. What was replayed of his frames stays refused."""
+        self._peers.left(identity)
+        self._provider.forget(identity)
+
+    def unpublished(self, identity: Identity, publication: PublicationId) -> None:
+        """A publication, a peer's or our own, is over."""
+        if identity == self._own_identity:
+            self._sealers.pop(publication, None)
+        else:
+            self._peers.unpublished(identity, publication)
+
+    # --- frames -----------------------------------------------------------------------------------------------------
+
+    def sealer(self, publication: PublicationId, codec: Codec) -> TrackSealer:
+        """Seals a publication of ours; the same one goes on when its transport is built anew.
+
+        Raises UnsupportedCodec for what the profile can't carry.
+        """
+        if not is_supported(codec):
+            raise UnsupportedCodec(f"profile {self.profile} can't seal {codec}: use VP8, VP9 or H.264")
+        if publication not in self._sealers:
+            self._sealers[publication] = FrameSealer(self._sending)
+        return TrackSealer(self, self._sealers[publication], codec)
+
+    def opener(self, identity: Identity, publication: PublicationId, codec: Codec) -> TrackOpener:
+        """Opens a publication of somebody in the room."""
+        ring, pins = self._peers.present(identity).ring, self._peers.pins_of(identity)
+        return TrackOpener(self, FrameOpener(ring, pins, Track(identity, publication), codec), identity)
+
+    def state(self, identity: Identity) -> E2EEState:
+        """How it stands with a participant's frames; `missing key` for strangers."""
+        peer = self._peers.get(identity)
+        return E2EEState.MISSING_KEY if peer is None else peer.state.value
+
+    @property
+    def key_position(self) -> tuple[int, int] | None:
+        """The (key index, step) that we seal with, or None before the first frame."""
+        return self._sending.position
+
+    def hint(self, identity: Identity, index: int, step: int) -> None:
+        """A participant's `(key index, step)` as the server relayed it: says what to derive, decides nothing."""
+        if (peer := self._peers.get(identity)) is not None:
+            peer.ring.hint(index, step)
+            self._work.set()
+
+    def sealed_a_frame(self) -> None:
+        """A `TrackSealer` sealed: announces a new step and has the ones after it derived."""
+        position = self._sending.position
+        if position is not None and position != self._announced:
+            self._announced = position
+            self._work.set()
+            self.on_key_step(*position)
+
+    def heard(self, identity: Identity, outcome: Outcome, *, now: float) -> None:
+        """A `TrackOpener` has an outcome: follows the participant's state and his ratchet."""
+        peer = self._peers.get(identity)
+        if peer is None:
+            return
+        if isinstance(outcome, Opened) and peer.position != (outcome.key_index, outcome.step):
+            peer.position = (outcome.key_index, outcome.step)
+            self._work.set()
+        before = peer.state.value
+        if peer.state.heard(outcome, now=now) is not before:
+            self.on_state(identity, peer.state.value)
+
+    # --- what the key provider says ---------------------------------------------------------------------------------
+
+    def key_set(self, identity: Identity | None, index: int, material: KeyMaterial) -> None:
+        """A key was set for a participant, or (None) for everyone."""
+        if identity is None or identity == self._own_identity:
+            self._own_ring.set(index, material)
+            self._sending.use(index)
+        for other, peer in self._peers:
+            if identity is None or identity == other:
+                peer.ring.set(index, material)
+        self._work.set()
+
+    def key_removed(self, identity: Identity | None, index: int | None) -> None:
+        """A key, or (None) all of a participant's, was removed."""
+        for other, ring in self._rings():
+            if identity is not None and identity != other:
+                continue
+            if index is None:
+                ring.wipe()
+            else:
+                ring.remove(index)
+            if (peer := self._peers.get(other)) is not None and not ring.has_key:
+                before = peer.state.value
+                if peer.state.keys_gone() is not before:
+                    self.on_state(other, peer.state.value)
+
+    def ratchet_requested(self) -> None:
+        """Our own key shall take a step."""
+        self._sending.step_once()
+
+    async def _ask(self, identity: Identity) -> Key | None:
+        try:
+            return await self._provider.ask(identity)
+        except Exception as error:  # the application's callback may raise anything, and must not end the room
+            log.warning("on_join failed, so there is no key", extra={"error": type(error).__name__})
+            return None
+
+    # --- derivations ------------------------------------------------------------------------------------------------
+
+    def _rings(self) -> Iterator[tuple[Identity, KeyRing]]:
+        if self._own_identity is not None:
+            yield self._own_identity, self._own_ring
+        for identity, peer in self._peers:
+            yield identity, peer.ring
+
+    async def _derive_wanted(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            # One step a key and turn, so that nobody's long ratchet keeps another's first key waiting.
+            while wanted := [(*named, request) for named in self._rings() for request in named[1].wants_derivation()]:
+                for identity, ring, request in wanted:
+                    keys = await asyncio.to_thread(self._provider.derive, request.material)
+                    if ring.derived(request, keys):
+                        self._installed(identity, ring)
+
+    def _installed(self, identity: Identity, ring: KeyRing) -> None:
+        if ring is self._own_ring:
+            self._own_key_ready.set()
+        elif (peer := self._peers.get(identity)) is not None and peer.ring is ring:
+            before = peer.state.value
+            if peer.state.key_installed() is not before:
+                self.on_state(identity, peer.state.value)
+        else:
+            return
+        self.on_key_installed(identity)
