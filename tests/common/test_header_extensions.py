@@ -119,6 +119,12 @@ def test_an_element_that_runs_over_the_end_is_refused(profile: int, body: bytes)
         read_extensions(packet_with_body(profile, body))
 
 
+def test_an_element_without_a_length_at_the_end_of_the_packet_is_refused() -> None:
+    packet = RtpPacket.parse(bytes.fromhex("90600001 00000002 00000003 10000001 00000001"))
+    with pytest.raises(WireError):
+        read_extensions(packet)
+
+
 @given(st.sampled_from([0xBEDE, 0x1000, 0x100A, 0x2000]), st.binary(max_size=64))
 def test_any_bytes_parse_or_raise_wire_error(profile: int, body: bytes) -> None:
     with suppress(WireError):

@@ -259,6 +259,16 @@ def test_unwrapping_gives_the_original_back(capture: Path) -> None:
             assert unwrapped.to_bytes() == datagram
 
 
+@given(headers, st.lists(numbers_32, max_size=15), elements, st.binary(max_size=50))
+def test_contributing_sources_and_extensions_travel_with_a_retransmission(
+    header: Header, csrcs: list[int], extensions: list[tuple[int, bytes]], payload: bytes
+) -> None:
+    original = build_rtp(**header, payload=payload, csrcs=tuple(csrcs), extensions=build_extensions(extensions))
+    wrapped = wrap_rtx(RtpPacket.parse(original), payload_type=97, ssrc=99, sequence_number=500)
+    unwrapped = unwrap_rtx(RtpPacket.parse(wrapped), payload_type=header["payload_type"], ssrc=header["ssrc"])
+    assert unwrapped == original
+
+
 def test_padding_of_a_retransmission_is_not_taken_for_picture() -> None:
     padded = build_rtp(
         payload_type=97, marker=True, sequence_number=1, timestamp=2, ssrc=3, payload=b"\x12\x34picture", padding=9
