@@ -105,7 +105,8 @@ class Leg:
         self._remote_fingerprints: tuple[tuple[str, str], ...] = ()
         self._has_remote = asyncio.Event()
         self._has_path = asyncio.Event()
-        self._ended: asyncio.Future[CloseReason] = asyncio.get_running_loop().create_future()
+        self._reason: CloseReason | None = None
+        self._end: asyncio.Timeout | None = None
 
     # --- negotiation ----------------------------------------------------------------------------------------------
 
@@ -139,59 +140,64 @@ class Leg:
 
     async def serve(self) -> None:
         """Runs the leg until it is closed, by us or by the peer. Cancelling it closes the leg as well."""
-        reason = CloseReason.LOCAL
         self._register_ufrags()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                life = tasks.create_task(self._live(), name=f"leg {self.id}")
-                reason = await self._ended
-                life.cancel()
+            async with asyncio.timeout(None if self._reason is None else 0) as self._end:
+                reason = await self._live()
+                self._reason = self._reason or reason
+        except TimeoutError:
+            if self._reason is None:
+                raise  # not `close`, which rescheduled the end to now
         finally:
+            self._reason = self._reason or CloseReason.LOCAL  # from here on `close` has nothing to do
             self._srtp = None
             try:
                 await self._dtls.close()
             finally:
                 self._forget()
-                self._enter(LegState.CLOSED, reason)
+                self._enter(LegState.CLOSED, self._reason)
 
     def close(self, reason: CloseReason = CloseReason.LOCAL) -> None:
         """Ends the leg: `serve` says close_notify and returns. Closing twice is fine, the first reason counts."""
-        if not self._ended.done():
-            self._ended.set_result(reason)
+        if self._reason is None:
+            self._reason = reason
+            if self._end is not None:
+                self._end.reschedule(asyncio.get_running_loop().time())
 
-    async def _live(self) -> None:
+    async def _live(self) -> CloseReason:
         await self._has_remote.wait()
         self._enter(LegState.CHECKING)
         try:
             async with asyncio.timeout(self._limits.path_s):
                 await self._has_path.wait()
         except TimeoutError:
-            return self.close(CloseReason.NO_PATH)
+            return CloseReason.NO_PATH
         self._enter(LegState.HANDSHAKING)
         try:
             self._srtp = await self._dtls.handshake(self._remote_fingerprints, limit_s=self._limits.handshake_s)
         except HandshakeFailed as exc:
             log.warning("leg refused", extra={"leg": self.id, "reason": str(exc)})
-            return self.close(CloseReason.HANDSHAKE_FAILED)
+            return CloseReason.HANDSHAKE_FAILED
         self._liveness.heard_at = self._clock()
         self._enter(LegState.CONNECTED)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch(), name=f"watch leg {self.id}")
-            await self._dtls.wait_closed()
-            self.close(CloseReason.PEER_CLOSED)
-
-    async def _watch(self) -> None:
-        """Closes the leg when the peer falls silent; stops sending when his consent runs out (RFC 7675 §5.1)."""
         while not self._liveness.is_silent(now := self._clock()):
-            wake_at = self._liveness.deadline
-            if self._out is not None:
-                expires_at = self._agent.consent_expires_at
-                if expires_at is None or now >= expires_at:
-                    self._out = None
-                else:
-                    wake_at = min(wake_at, expires_at)
-            await asyncio.sleep(wake_at - now)
-        self.close(CloseReason.SILENT)
+            try:
+                async with asyncio.timeout(self._wake_at(now) - now):
+                    await self._dtls.wait_closed()
+                    return CloseReason.PEER_CLOSED
+            except TimeoutError:
+                continue
+        return CloseReason.SILENT
+
+    def _wake_at(self, now: float) -> float:
+        """When silence or the end of the peer's consent is next to be judged; stops sending when it has ended."""
+        expires_at = self._agent.consent_expires_at
+        if self._out is None or expires_at is None:
+            return self._liveness.deadline
+        if now >= expires_at:  # RFC 7675 §5.1
+            self._out = None
+            return self._liveness.deadline
+        return min(self._liveness.deadline, expires_at)
 
     def _enter(self, state: LegState, reason: CloseReason | None = None) -> None:
         self.state = state
@@ -277,6 +283,11 @@ class Leg:
     def srtp(self) -> SrtpTransforms | None:
         """The leg's SRTP, for an engine that protects by itself; None before the keys and after the end."""
         return self._srtp
+
+    @property
+    def srtp_profile(self) -> str:
+        """The SRTP protection profile that the handshake chose, by OpenSSL's name; empty before."""
+        return self._dtls.srtp_profile
 
     @property
     def route(self) -> Route | None:
