@@ -326,10 +326,10 @@ def offer(sdp: str = "v=0\r\n", tracks: int = 1, mid: str = "0") -> str:
     return encode(Offer(LegRole.PUBLISHER, 1, sdp, tracks=(track,) * tracks))
 
 
-def test_the_longest_session_description_fits_a_message() -> None:
+def test_the_longest_session_description_fits_the_servers_message() -> None:
     line = "a=candidate:1 1 udp 1 ::1 9\r\n"
     sdp = (line * (MAX_SDP_CHARS // len(line))).ljust(MAX_SDP_CHARS, "x")
-    message = decode_client(offer(sdp))
+    message = decode_server(offer(sdp))
     assert isinstance(message, Offer)
     assert message.sdp == sdp
 
@@ -337,7 +337,7 @@ def test_the_longest_session_description_fits_a_message() -> None:
 @pytest.mark.parametrize("text", [offer("x" * (MAX_SDP_CHARS + 1)), offer("a\x00b"), offer("")], ids=range(3))
 def test_a_session_description_has_bounds(text: str) -> None:
     with pytest.raises(WireError, match=r"offer\.sdp"):
-        decode_client(text)
+        decode_server(text)
 
 
 def test_an_offer_lists_at_most_16_tracks() -> None:
