@@ -19,7 +19,11 @@ _CNAME = "hushroom"
 
 def receiver_reports(up_tracks: Iterable[UpTrack], now: float) -> Iterator[bytes]:
     """One compound RR + SDES for every `MAX_REPORTS` tracks of a publisher; one without blocks when there are none."""
-    blocks = [track.statistics.report_block(track.ssrc, now) for track in up_tracks if track.ssrc is not None]
+    blocks = [
+        track.statistics.report_block(track.ssrc, now)
+        for track in up_tracks
+        if track.ssrc is not None and track.statistics.packets_received
+    ]
     for first in range(0, max(1, len(blocks)), MAX_REPORTS):
         report = ReceiverReport(ssrc=SERVER_SSRC, reports=tuple(blocks[first : first + MAX_REPORTS]))
         yield compound(report, SourceDescription(chunks=(SdesChunk.with_cname(SERVER_SSRC, _CNAME),)))

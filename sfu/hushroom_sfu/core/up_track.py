@@ -129,7 +129,8 @@ class UpTrack:
 
     def receive(self, rtp: RtpPacket, now: float) -> list[Action]:
         """Takes one packet of this track, plain or by RTX (RFC 4588)."""
-        if rtp.ssrc == self.rtx_ssrc:
+        is_repeat = rtp.ssrc == self.rtx_ssrc
+        if is_repeat:
             original = self._unwrapped(rtp)
             if original is None:
                 return []
@@ -145,13 +146,12 @@ class UpTrack:
             return self._dropped("malformed_payload")
         number = self._sequence.unwrap(rtp.sequence_number)
         arrival = self.missing.receive(number, now)
-        if arrival is Arrival.NEW:
+        if arrival is not Arrival.NEW and (arrival is not Arrival.LATE or self.history.get(number) is not None):
+            return self._dropped(arrival.name.lower())
+        if not is_repeat:  # RFC 4588 §6.3: repeats do not hide the path's loss from its reports
             self.statistics.receive(rtp.sequence_number, rtp.timestamp, now)
-            return self._next(MediaPacket(rtp, number, marks), now)
-        if arrival is Arrival.LATE and self.history.get(number) is None:
-            self.statistics.receive(rtp.sequence_number, rtp.timestamp, now)
-            return self._late(MediaPacket(rtp, number, marks), now)
-        return self._dropped("too_old" if arrival is Arrival.TOO_OLD else "duplicate")
+        packet = MediaPacket(rtp, number, marks)
+        return self._next(packet, now) if arrival is Arrival.NEW else self._late(packet, now)
 
     def give_up(self, numbers: list[int]) -> list[Action]:
         """Fills numbers that will not come any more, so that subscribers stop waiting for them."""
