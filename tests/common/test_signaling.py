@@ -8,6 +8,9 @@ from types import NoneType, UnionType
 from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hushroom_common.errors import WireError
 from hushroom_common.ids import Codec, Identity, Kind, LegRole, ParticipantId, PublicationId, RoomId, Source
 from hushroom_common.signaling import (
@@ -50,8 +53,6 @@ from hushroom_common.signaling import (
     encode,
     message_type,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 ADA, BO = ParticipantId("p-ada"), ParticipantId("p-bo")
 CAM, MIC = PublicationId("cam"), PublicationId("mic")
