@@ -1,7 +1,6 @@
 """A reader and an encoder made into frames that come when they are due, never earlier and never from the loop."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
@@ -12,8 +11,6 @@ from hushroom_client.media.frames import EncodedFrame
 from hushroom_common.ids import Codec
 
 __all__ = ["MediaReader", "PacedSource"]
-
-log = logging.getLogger(__name__)
 
 RawT = TypeVar("RawT")
 RawT_co = TypeVar("RawT_co", covariant=True)
@@ -56,6 +53,7 @@ class PacedSource(Generic[RawT]):
         self._closed = asyncio.Event()
         self.frames_produced = 0
         self.frames_dropped_late = 0
+        """Also those that a source which joined a running programme had missed."""
 
     @property
     def codec(self) -> Codec:

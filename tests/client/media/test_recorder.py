@@ -18,7 +18,7 @@ import av
 import numpy as np
 import pytest
 from av.audio.frame import AudioFrame
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hushroom_client.media.ebml import size
@@ -26,6 +26,7 @@ from hushroom_client.media.encoders import OpusEncoder, Vp8Encoder
 from hushroom_client.media.errors import MediaError
 from hushroom_client.media.frames import EncodedFrame, FrameSink
 from hushroom_client.media.recorder import Recorder
+from hushroom_client.media.recording_time import FileTime
 from hushroom_common.ids import Codec, Source
 from tests.support.judges import judge_pictures, judge_sync, judge_tone
 from tests.support.talk_media import Talk, video_frame
@@ -265,6 +266,17 @@ def files_of_at_most(size_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def ends_with_a_whole_cluster(path: Path) -> bool:
+    """Walks over the file's clusters (RFC 9559 §5.1): an id of four bytes, a size, as many bytes."""
+    data = path.read_bytes()
+    at = data.index(b"\x1f\x43\xb6\x75")
+    while data[at : at + 4] == b"\x1f\x43\xb6\x75":
+        width = 9 - data[at + 4].bit_length()
+        length = int.from_bytes(data[at + 4 : at + 4 + width], "big") - (1 << 7 * width)
+        at += 4 + width + length
+    return at == len(data)
+
+
 async def test_a_full_disk_is_told_once_and_the_file_plays_up_to_there(tmp_path: Path) -> None:
     failures: list[MediaError] = []
     recorder = await Recorder.create(tmp_path, "ada", on_failure=failures.append)
@@ -278,6 +290,7 @@ async def test_a_full_disk_is_told_once_and_the_file_plays_up_to_there(tmp_path:
     assert "cannot write" in str(failures[0])
     assert "too large" in str(failures[0])
     assert recorder.path.stat().st_size <= 150_000
+    assert ends_with_a_whole_cluster(recorder.path)
     counters = judge_pictures(recorder.path, TALK).counters
     assert counters == list(range(len(counters)))
     assert len(counters) >= 30
@@ -337,6 +350,47 @@ async def test_other_codecs_are_refused_clearly(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="cannot record h264: only vp8 and opus"):
         recorder.track(CAMERA, Codec.H264)
     await recorder.close()
+
+
+@given(st.lists(st.tuples(st.floats(-1e12, 1e12), st.floats(0, 30)), min_size=1, max_size=30))
+def test_whatever_the_sender_claims_the_file_keeps_local_time(told: list[tuple[float, float]]) -> None:
+    file_time, elapsed_s = FileTime(), 0.0
+    for captured_at, passed_s in told:
+        elapsed_s += passed_s
+        first_passed_s = told[0][1]
+        assert abs(file_time.at(captured_at, 50 + elapsed_s) - (elapsed_s - first_passed_s)) <= 5.001
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-(2**40), 2**40),
+            st.one_of(st.none(), st.floats(-1e12, 1e12)),
+            st.binary(max_size=40),
+            st.booleans(),
+        ),
+        max_size=40,
+    )
+)
+@settings(max_examples=30, deadline=None)
+def test_any_frames_make_a_file_of_whole_clusters(
+    tmp_path_factory: pytest.TempPathFactory, frames: list[tuple[int, float | None, bytes, bool]]
+) -> None:
+    async def run(folder: Path) -> Recorder:
+        meeting = Meeting.recorded_in(folder)
+        sinks = {
+            Codec.VP8: meeting.recorder.track(CAMERA, Codec.VP8),
+            Codec.OPUS: meeting.recorder.track(MICROPHONE, Codec.OPUS),
+        }
+        for timestamp, captured_at, data, is_picture in frames:
+            codec = Codec.VP8 if is_picture else Codec.OPUS
+            sinks[codec].push(EncodedFrame(codec, data, timestamp, is_keyframe=True), captured_at=captured_at)
+        await meeting.recorder.close()
+        return meeting.recorder
+
+    recorder = asyncio.run(run(tmp_path_factory.mktemp("any")))
+    assert recorder.failure is None
+    assert recorder.frames_written == 0 or b"\x1c\x53\xbb\x6b" in recorder.path.read_bytes()
 
 
 @given(st.integers(0, 2**49))
