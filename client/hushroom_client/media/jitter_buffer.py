@@ -73,6 +73,11 @@ class JitterBuffer:
         """Whether every frame but a keyframe would be dropped now."""
         return self._awaits_keyframe
 
+    @property
+    def holds_keyframe_start(self) -> bool:
+        """Whether a keyframe is on its way: its first packet is here."""
+        return bool(self._keyframe_starts)
+
     def await_keyframe(self) -> None:
         """Deliver nothing more before the next keyframe; for sound this changes nothing."""
         self._awaits_keyframe = self._needs_keyframes
