@@ -69,8 +69,10 @@ def split_annex_b(frame: bytes, rules: NalRules) -> SealedParts:
             continue
         clear += annex_b.START_CODE
         if nal_type in rules.slices:
+            if unit.end - unit.header < 2:
+                raise WireError("a slice of one byte")
             in_body = True
-            clear += frame[unit.header : min(unit.header + 2, unit.end)]
+            clear += frame[unit.header : unit.header + 2]
             body += frame[unit.header + 2 : unit.end]
         else:
             clear += frame[unit.header : unit.end]

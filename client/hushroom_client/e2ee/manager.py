@@ -30,6 +30,11 @@ log = logging.getLogger(__name__)
 PROFILES = ("lk1",)
 
 
+def seconds_awake_or_asleep() -> float:
+    """Monotonic seconds that also count while the machine sleeps, as other people's RTP clocks do."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class TrackSealer:
     """Seals one publication's frames: a `FrameSealer` with its codec and the clock."""
 
@@ -77,7 +82,7 @@ class E2EEManager:
         key_provider: KeyProvider,
         profile: str,
         ratchet: Ratchet | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = seconds_awake_or_asleep,
     ) -> None:
         if profile not in PROFILES:
             raise ValueError(f"unknown profile {profile!r}: this version speaks {', '.join(PROFILES)}")

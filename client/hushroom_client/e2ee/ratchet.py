@@ -92,8 +92,10 @@ class SendingKeys:
             self._active = None
             raise NoSendingKey("no key to seal with: set one for this participant")
         if slot is not self._active:
+            if self._active is not None:
+                self._steps_asked = 0  # those were asked of the key before
             self._active, self._active_index = slot, index
-            self._stepped_at, self._frames, self._steps_asked = now, 0, 0
+            self._stepped_at, self._frames = now, 0
         return slot
 
     def _is_due(self, now: float) -> bool:

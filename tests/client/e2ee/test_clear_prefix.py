@@ -44,6 +44,7 @@ def test_clear_bytes(codec: Codec, frame: bytes, clear_bytes: int) -> None:
         (Codec.H264, H264_SPS_PPS),
         (Codec.H264, b"\x65" + H264_KEYFRAME),
         (Codec.H264, SEI + DELIMITER),
+        (Codec.H264, H264_SPS_PPS + b"\0\0\0\1\x65" + H264_DELTA),
         (Codec.AV1, b"\x12\x00"),
     ],
 )

@@ -1,0 +1,299 @@
+"""Managers of several people, wired to each other by hand: keys arrive, step, and go."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from hushroom_client.e2ee import (
+    Dropped,
+    E2EEManager,
+    E2EEState,
+    KeyProvider,
+    NoSendingKey,
+    Opened,
+    Outcome,
+    ParticipantKeyProvider,
+    Ratchet,
+    Rejected,
+    RejectReason,
+    SharedKeyProvider,
+    UnsupportedCodec,
+)
+from hushroom_client.e2ee.key_providers import Key
+from hushroom_common.ids import Codec, Identity, PublicationId
+from hushroom_common.secret import Secret
+from tests.client.e2ee.people import ADA, ADAS_KEY, BO, BOS_KEY, CAMERA, CY, MICROPHONE, OPUS_FRAME, VP8_DELTA
+
+CYS_KEY = bytes(range(64, 96))
+KEYS = {ADA: ADAS_KEY, BO: BOS_KEY, CY: CYS_KEY}
+MISSING = Rejected(RejectReason.MISSING_KEY)
+
+
+class Person:
+    """A manager with what its hooks told."""
+
+    def __init__(self, identity: Identity, provider: KeyProvider, ratchet: Ratchet | None = None) -> None:
+        self.identity = identity
+        self.manager = E2EEManager(key_provider=provider, profile="lk1", ratchet=ratchet)
+        self.states: list[tuple[Identity, E2EEState]] = []
+        self.installed: list[Identity] = []
+        self.steps: list[tuple[int, int]] = []
+        self.manager.on_state = lambda who, state: self.states.append((who, state))
+        self.manager.on_key_installed = self.installed.append
+        self.manager.on_key_step = lambda index, step: self.steps.append((index, step))
+
+    async def has_key_of(self, who: Identity, times: int = 1) -> None:
+        await until(lambda: self.installed.count(who) >= times)
+
+    def opens(self, sealed: bytes | None, who: Identity, publication: PublicationId = CAMERA) -> Outcome:
+        assert sealed is not None
+        return self.manager.opener(who, publication, Codec.VP8).open(sealed)
+
+    def seals(self, frame: bytes = VP8_DELTA, publication: PublicationId = CAMERA) -> bytes:
+        sealed = self.manager.sealer(publication, Codec.VP8).seal(frame)
+        assert sealed is not None
+        return sealed
+
+
+async def until(holds: Callable[[], bool], deadline_s: float = 10.0) -> None:
+    async with asyncio.timeout(deadline_s):
+        while not holds():  # noqa: ASYNC110 (what it waits for is other people's code, which sets no event)
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def in_a_room(*people: Person) -> AsyncIterator[None]:
+    try:
+        for person in people:
+            await person.manager.start(person.identity)
+        for person in people:
+            for other in people:
+                if other is not person:
+                    await person.manager.participant_joined(other.identity)
+        yield
+    finally:
+        for person in people:
+            await person.manager.close()
+
+
+async def key_by_hand(identity: Identity) -> Key | None:
+    return KEYS[identity]
+
+
+def test_an_unknown_profile_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="unknown profile 'rot13': this version speaks lk1"):
+        E2EEManager(key_provider=SharedKeyProvider("words"), profile="rot13")
+
+
+async def test_two_people_under_one_passphrase_open_each_other() -> None:
+    ada, bo = Person(ADA, SharedKeyProvider("same words")), Person(BO, SharedKeyProvider("same words"))
+    async with in_a_room(ada, bo):
+        await bo.has_key_of(ADA)
+        assert bo.opens(ada.seals(), ADA) == Opened(VP8_DELTA, 0, 0)
+        assert bo.manager.state(ADA) is E2EEState.OPENING
+        assert bo.states == [(ADA, E2EEState.OPENING)]
+        with pytest.raises(UnsupportedCodec):
+            ada.manager.sealer(CAMERA, Codec.AV1)
+    assert bo.manager.state(ADA) is E2EEState.MISSING_KEY
+    with pytest.raises(NoSendingKey):
+        ada.seals()
+
+
+async def test_a_wrong_passphrase_opens_nothing_and_is_told_as_a_different_key() -> None:
+    ada, bo = Person(ADA, SharedKeyProvider("same words")), Person(BO, SharedKeyProvider("other words"))
+    async with in_a_room(ada, bo):
+        await bo.has_key_of(ADA)
+        for _ in range(5):
+            assert bo.opens(ada.seals(), ADA) == Rejected(RejectReason.AUTHENTICATION)
+        assert bo.states[-1] == (ADA, E2EEState.DIFFERENT_KEY)
+
+
+async def test_three_people_with_three_keys_moved_by_hand() -> None:
+    people = [Person(identity, ParticipantKeyProvider(key_by_hand)) for identity in (ADA, BO, CY)]
+    async with in_a_room(*people):
+        for receiver in people:
+            for sender in people:
+                if sender is not receiver:
+                    await receiver.has_key_of(sender.identity)
+                    assert isinstance(receiver.opens(sender.seals(), sender.identity), Opened)
+                    (third,) = {ADA, BO, CY} - {sender.identity, receiver.identity}
+                    spliced = receiver.opens(sender.seals(), third)
+                    assert spliced == Rejected(RejectReason.AUTHENTICATION)
+
+
+async def test_frames_are_dropped_until_a_key_is_set_and_setting_it_tells_to_ask_for_a_keyframe() -> None:
+    provider = ParticipantKeyProvider()
+    ada, bo = Person(ADA, ParticipantKeyProvider(key_by_hand)), Person(BO, provider)
+    async with in_a_room(ada, bo):
+        assert bo.states == [(ADA, E2EEState.MISSING_KEY)]
+        assert bo.opens(ada.seals(), ADA) == MISSING
+        provider.set_key(ADA, ADAS_KEY)
+        await bo.has_key_of(ADA)
+        assert isinstance(bo.opens(ada.seals(), ADA), Opened)
+        assert bo.manager.state(ADA) is E2EEState.OPENING
+        provider.remove_key(ADA)
+        assert bo.opens(ada.seals(), ADA) == MISSING
+        assert bo.manager.state(ADA) is E2EEState.MISSING_KEY
+        with pytest.raises(NoSendingKey):
+            bo.seals()
+        provider.set_key(BO, Secret(BOS_KEY))
+        await bo.has_key_of(BO)
+        assert bo.seals()
+
+
+async def test_who_leaves_is_wiped_and_asked_for_again_but_his_old_frames_stay_refused() -> None:
+    asked: list[Identity] = []
+
+    async def on_join(identity: Identity) -> Key | None:
+        asked.append(identity)
+        return KEYS[identity]
+
+    provider = ParticipantKeyProvider(on_join)
+    ada, bo = Person(ADA, ParticipantKeyProvider(key_by_hand)), Person(BO, provider)
+    async with in_a_room(ada, bo):
+        await bo.has_key_of(ADA)
+        captured, never_delivered = ada.seals(), ada.seals(publication=MICROPHONE)
+        assert isinstance(bo.opens(captured, ADA), Opened)
+        assert isinstance(bo.opens(never_delivered, ADA, MICROPHONE), Opened)
+        opener = bo.manager.opener(ADA, CAMERA, Codec.VP8)
+        bo.manager.participant_left(ADA)
+        assert opener.open(ada.seals()) == MISSING
+        assert provider.keys_of(ADA) == {}
+        await bo.manager.participant_joined(ADA)
+        await bo.has_key_of(ADA, times=2)
+        assert asked == [BO, ADA, ADA]
+        assert bo.opens(captured, ADA) is Dropped.DUPLICATE
+        assert bo.opens(ada.seals(publication=MICROPHONE), ADA, CAMERA) == Rejected(RejectReason.WRONG_TRACK)
+        assert isinstance(bo.opens(ada.seals(), ADA), Opened)
+
+
+async def test_an_answer_that_comes_after_its_participant_left_is_not_kept() -> None:
+    asked, answer = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def on_join(identity: Identity) -> Key | None:
+        if identity == BO:
+            return None
+        asked.set()
+        key: bytes = await answer
+        return key
+
+    provider = ParticipantKeyProvider(on_join)
+    bo = Person(BO, provider)
+    await bo.manager.start(BO)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(bo.manager.participant_joined(ADA))
+        await asked.wait()
+        bo.manager.participant_left(ADA)
+        answer.set_result(ADAS_KEY)
+    assert provider.keys_of(ADA) == {}
+    await bo.manager.close()
+
+
+async def test_a_callback_that_fails_leaves_the_room_standing(caplog: pytest.LogCaptureFixture) -> None:
+    async def on_join(identity: Identity) -> Key | None:
+        raise LookupError(f"no key like {ADAS_KEY!r}")
+
+    bo = Person(BO, ParticipantKeyProvider(on_join))
+    await bo.manager.start(BO)
+    await bo.manager.participant_joined(ADA)
+    assert bo.manager.state(ADA) is E2EEState.MISSING_KEY
+    assert "on_join failed" in caplog.text
+    assert "no key like" not in caplog.text
+    await bo.manager.close()
+
+
+async def test_a_ratcheting_sender_is_followed_and_a_joiner_is_hinted_to_his_step() -> None:
+    ada = Person(ADA, SharedKeyProvider("same words"), Ratchet(every_frames=2))
+    bo, cy = Person(BO, SharedKeyProvider("same words")), Person(CY, SharedKeyProvider("same words"))
+    async with in_a_room(ada, bo):
+        await bo.has_key_of(ADA)
+        while len(ada.steps) < 9:
+            before = len(ada.steps)
+            assert isinstance(bo.opens(ada.seals(), ADA), Opened)
+            if len(ada.steps) > before:
+                await until(lambda: can_follow(ada) and can_follow(bo, ADA))
+        assert ada.steps == [(0, step) for step in range(9)]
+        async with in_a_room(cy):
+            await ada.manager.participant_joined(CY)
+            assert ada.steps[-2:] == [(0, 8), (0, 8)]
+            joining = asyncio.create_task(cy.manager.participant_joined(ADA))
+            await asyncio.sleep(0)
+            cy.manager.hint(ADA, *ada.steps[-1])
+            await joining
+            await cy.has_key_of(ADA)
+            assert cy.opens(ada.seals(), ADA) == Opened(VP8_DELTA, 0, 8)
+
+
+def can_follow(person: Person, of: Identity | None = None) -> bool:
+    """Whether the step after the current one is derived."""
+    peer = None if of is None else person.manager._peers.get(of)
+    ring = person.manager._own_ring if peer is None else peer.ring
+    slot = ring.slot(0)
+    return slot is not None and slot.cipher(slot.current + 1) is not None
+
+
+async def test_a_new_shared_key_at_a_new_index_is_used_by_all_and_the_old_one_can_be_removed() -> None:
+    providers = [SharedKeyProvider(ADAS_KEY), SharedKeyProvider(ADAS_KEY)]
+    ada, bo = Person(ADA, providers[0]), Person(BO, providers[1])
+    async with in_a_room(ada, bo):
+        await bo.has_key_of(ADA)
+        late = ada.seals()
+        for provider in providers:
+            provider.set_key(BOS_KEY, index=1)
+        await ada.has_key_of(ADA, times=2)
+        await bo.has_key_of(ADA, times=2)
+        assert bo.opens(ada.seals(), ADA) == Opened(VP8_DELTA, key_index=1, step=0)
+        assert bo.opens(late, ADA) == Opened(VP8_DELTA, key_index=0, step=0)
+        assert ada.manager.key_position == (1, 0)
+        providers[1].remove_key(0)
+        providers[1].ratchet()
+        assert bo.seals()
+        assert bo.manager.key_position == (1, 1)
+        assert bo.opens(late, ADA) == MISSING
+
+
+async def test_one_derivation_serves_all_participants_of_a_shared_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    derived = 0
+    original = SharedKeyProvider("same words")
+    cache = original._cache
+    derive_once = cache.derive
+
+    def counting(material: object) -> object:
+        nonlocal derived
+        before = len(cache._steps)
+        result = derive_once(material)  # type: ignore[arg-type]  # handed through
+        derived += len(cache._steps) - before
+        return result
+
+    monkeypatch.setattr(cache, "derive", counting)
+    ada = Person(ADA, original)
+    others = [Identity(f"guest {number}") for number in range(20)]
+    async with in_a_room(ada):
+        for other in others:
+            await ada.manager.participant_joined(other)
+        for other in others:
+            await ada.has_key_of(other)
+    assert derived <= 5
+
+
+async def test_one_sealer_serves_a_publication_over_new_transports() -> None:
+    ada = Person(ADA, SharedKeyProvider(ADAS_KEY))
+    async with in_a_room(ada):
+        first, again = ada.seals(), ada.seals()
+        assert first[-14:-6] == again[-14:-6]
+        assert ada.seals(publication=MICROPHONE)[-14:-6] != first[-14:-6]
+        ada.manager.unpublished(ADA, CAMERA)
+        assert ada.seals()[-14:-6] != first[-14:-6]
+        assert ada.manager.sealer(MICROPHONE, Codec.OPUS).seal(OPUS_FRAME)
+
+
+@pytest.mark.parametrize("bad", ["", b"short"])
+def test_keys_that_protect_nothing_are_refused_where_they_are_set(bad: str | bytes) -> None:
+    with pytest.raises(ValueError, match=r"passphrase|raw key"):
+        SharedKeyProvider(bad)
+    with pytest.raises(ValueError, match=r"passphrase|raw key"):
+        ParticipantKeyProvider().set_key(ADA, bad)
+    with pytest.raises(ValueError, match="index"):
+        ParticipantKeyProvider().set_key(ADA, ADAS_KEY, index=-1)
