@@ -117,6 +117,10 @@ class Forwarder:
         """Gives a slot temporal layers up to this one, from the next place where the stream allows the switch."""
         self._down_tracks[down_track].limit(max_temporal_id)
 
+    def up_tracks(self) -> tuple[UpTrack, ...]:
+        """All published tracks, for metrics."""
+        return tuple(self._up_tracks.values())
+
     # --- packets -----------------------------------------------------------------------------------------------
 
     def receive(self, packet: bytes, leg: LegId, now: float) -> list[Action]:
