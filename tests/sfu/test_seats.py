@@ -232,15 +232,16 @@ def test_a_rejected_m_line_is_avoided() -> None:
     assert started(bo.drops("cy", "microphone")) == {"3": ref("ada", "camera")}
 
 
-def test_an_answer_that_changes_a_slot_restarts_it() -> None:
-    bo = Subscriber()
+def test_an_answer_that_changes_its_mind_loses_the_slot_for_good() -> None:
+    bo = Subscriber(video=(Codec.VP8, Codec.H264))
     bo.wants("ada", Source.CAMERA)
     bo.negotiates()
-    bo.video = (Codec.H264, Codec.VP8)
-    assert bo.answers() == [Stopped("1"), Started(spec("1", Codec.H264, Codec.VP8), ref("ada", "camera"))]
     assert bo.answers() == []
-    bo.video = (Codec.H264,)
-    assert bo.answers()[:2] == [Stopped("1"), Freed("1")]
+    bo.video = (Codec.VP8,)
+    unseated = Unseated(ref("ada", "camera"), UnseatedReason.CODEC_NOT_SUPPORTED)
+    assert bo.answers() == [Stopped("1"), Freed("1"), unseated]
+    bo.video = (Codec.VP8, Codec.H264)
+    assert bo.answers() == []
 
 
 def test_all_wait_again_when_the_connection_is_gone() -> None:

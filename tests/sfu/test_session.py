@@ -26,6 +26,7 @@ from tests.support.control_plane import counting_entropy
 
 ROOM, ADA = RoomId("standup"), Identity("ada")
 JOIN, RESUME = Join(ROOM, ADA), Resume("p-ada.secret")
+ADA_ID = ParticipantId("p-ada")
 CAMERA = PublicationId("camera")
 REQUESTS: list[ClientMessage] = [
     Offer(LegRole.PUBLISHER, 1, "v=0"),
@@ -46,7 +47,7 @@ def session(now: float = 0.0) -> SignalingSession:
 
 def joined(grants: Grants | None = None) -> SignalingSession:
     ada = session()
-    ada.admit(grants or Grants(ROOM, ADA), counting_entropy())
+    ada.admit(ADA_ID, grants or Grants(ROOM, ADA), counting_entropy())
     return ada
 
 
@@ -179,11 +180,12 @@ def test_a_detached_session_is_resumable_for_30_s() -> None:
     assert ada.overdue(35.0) is not None
 
 
-def test_a_resume_secret_works_once() -> None:
+def test_a_resume_token_works_once() -> None:
     entropy = counting_entropy()
     ada = session()
-    first = ada.admit(Grants(ROOM, ADA), entropy)
+    first = ada.admit(ADA_ID, Grants(ROOM, ADA), entropy)
     ada.detach(now=5.0)
+    assert SignalingSession.resumed_by(first) == ADA_ID
     assert ada.may_resume(first)
     second = ada.resume(ConnectionId(2), entropy)
     assert (ada.state, ada.connection, ada.next_deadline()) == (SessionState.JOINED, 2, None)
@@ -194,18 +196,18 @@ def test_a_resume_secret_works_once() -> None:
 
 def test_a_wrong_guess_costs_the_owner_nothing() -> None:
     ada = session()
-    secret = ada.admit(Grants(ROOM, ADA), counting_entropy())
+    token = ada.admit(ADA_ID, Grants(ROOM, ADA), counting_entropy())
     assert not ada.may_resume("")
-    assert not ada.may_resume(secret + "0")
+    assert not ada.may_resume(token + "0")
     assert not ada.may_resume("\N{SNOWMAN}")
-    assert ada.may_resume(secret)
+    assert ada.may_resume(token)
 
 
 def test_an_ended_session_is_not_resumable() -> None:
     ada = session()
-    secret = ada.admit(Grants(ROOM, ADA), counting_entropy())
+    token = ada.admit(ADA_ID, Grants(ROOM, ADA), counting_entropy())
     ada.end()
-    assert not ada.may_resume(secret)
+    assert not ada.may_resume(token)
     assert ada.next_deadline() is None
 
 
@@ -220,7 +222,7 @@ def test_nothing_moves_an_ended_session(move: str) -> None:
     ada = joined()
     ada.end()
     moves = {
-        "admit": lambda: ada.admit(Grants(ROOM, ADA), counting_entropy()),
+        "admit": lambda: ada.admit(ADA_ID, Grants(ROOM, ADA), counting_entropy()),
         "detach": lambda: ada.detach(0.0),
         "resume": lambda: ada.resume(ConnectionId(2), counting_entropy()),
         "end": ada.end,

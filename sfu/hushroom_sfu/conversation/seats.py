@@ -100,7 +100,7 @@ class _Wanted:
 
 
 class _Slot:
-    """One m-line. Its spec is None until the first answer, and for good if the answer rejected the m-line."""
+    """One m-line. Its spec is None until the first answer, and for good once an answer rejected the m-line."""
 
     __slots__ = ("is_answered", "mid", "occupant", "spec")
 
@@ -181,14 +181,12 @@ class Seats:
 
     def missing(self) -> int:
         """How many seats to add with the next offer; 0 while an offer with new seats is unanswered."""
-        if any(not slot.is_answered for seat in self._seats for slot in seat.slots.values()):
-            return 0
         waiting: dict[_Holder, Counter[Kind]] = {}
         for ref, reason in self._unseated.items():
             if reason is UnseatedReason.AWAITS_SEAT:
                 wanted = self._wanted[ref]
                 waiting.setdefault(wanted.holder, Counter())[wanted.codec.kind] += 1
-        if not waiting:
+        if not waiting or any(not slot.is_answered for seat in self._seats for slot in seat.slots.values()):
             return 0
         needed = len(self._seats) + sum(max(kinds.values()) for kinds in waiting.values())
         power_of_two = 1 << (needed - 1).bit_length()
@@ -200,19 +198,25 @@ class Seats:
         return self._seat_the_unseated()
 
     def answered(self, specs: Mapping[str, DownTrackSpec]) -> list[SeatChange]:
-        """The subscriber's answer, by mid; an m-line without a spec was rejected."""
+        """The subscriber's answer, by mid; an m-line without a spec was rejected.
+
+        The first answer to an m-line is final: its stream keeps its numbers for as long as the connection lives, so
+        that no SRTP index is used twice. Where a later answer differs, the m-line is given up.
+        """
         changes: list[SeatChange] = []
         for slot in [slot for seat in self._seats for slot in seat.slots.values()]:
-            before, slot.spec, slot.is_answered = slot.spec, specs.get(slot.mid), True
-            is_unchanged = before is not None and before == slot.spec
-            if slot.occupant is None or is_unchanged:
+            before, spec = slot.spec, specs.get(slot.mid)
+            if slot.is_answered and spec == before:
+                continue
+            slot.spec = None if slot.is_answered else spec
+            slot.is_answered = True
+            if slot.occupant is None:
                 continue
             wanted = self._wanted[slot.occupant]
-            if not slot.may_carry(wanted.codec):
-                changes += self._vacate(wanted.ref, was_flowing=before is not None)
-            elif slot.spec is not None:
-                changes += [Stopped(slot.mid)] if before is not None else []
+            if slot.spec is not None and slot.may_carry(wanted.codec):
                 changes.append(Started(slot.spec, wanted.ref))
+            else:
+                changes += self._vacate(wanted.ref, was_flowing=before is not None)
         return changes + self._seat_the_unseated()
 
     def clear(self) -> list[SeatChange]:

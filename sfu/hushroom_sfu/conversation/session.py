@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NewType
 
 from hushroom_common.errors import ProtocolError
-from hushroom_common.ids import Identity, LegRole, RoomId
+from hushroom_common.ids import Identity, LegRole, ParticipantId, RoomId
 from hushroom_common.secret import Secret
 from hushroom_common.signaling.messages import (
     Answer,
@@ -40,6 +40,7 @@ Entropy = Callable[[int], bytes]
 """So many unguessable bytes; `os.urandom` outside of tests."""
 
 _RESUME_SECRET_BYTES = 24
+_SEPARATOR = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,12 @@ class SignalingSession:
     def __init__(self, connection: ConnectionId, now: float, limits: Limits) -> None:
         self.state = SessionState.AWAITING_JOIN
         self.connection: ConnectionId | None = connection
+        self.participant: ParticipantId | None = None
         self.grants: Grants | None = None
         self._limits = limits
         self._bucket = TokenBucket(limits.messages_per_s, limits.messages_per_s, now)
         self._deadline: float | None = now + limits.join_timeout_s
-        self._resume_secret: Secret | None = None
+        self._resume_token: Secret | None = None
 
     def hear(self, message: ClientMessage, now: float) -> None:
         """Check whether `message` may be said now.
@@ -123,12 +125,13 @@ class SignalingSession:
 
     # --- what moves the session -----------------------------------------------------------------------------------
 
-    def admit(self, grants: Grants, entropy: Entropy) -> str:
-        """The join was granted; returns the first resume secret."""
+    def admit(self, participant: ParticipantId, grants: Grants, entropy: Entropy) -> str:
+        """The join was granted; returns the first resume token."""
         self._move(_Cue.ADMITTED)
+        self.participant = participant
         self.grants = grants
         self._deadline = None
-        return self._new_resume_secret(entropy)
+        return self._new_resume_token(entropy)
 
     def detach(self, now: float) -> None:
         """The WebSocket is gone. A joined session stays resumable for a while, any other has ended."""
@@ -137,16 +140,21 @@ class SignalingSession:
         if self.state is SessionState.DETACHED:
             self._deadline = now + self._limits.resume_window_s
 
-    def may_resume(self, secret: str) -> bool:
-        """Whether this is the resume secret given out last; compared in constant time."""
-        return self._resume_secret is not None and self._resume_secret == Secret(secret.encode())
+    def may_resume(self, token: str) -> bool:
+        """Whether this is the resume token given out last; compared in constant time."""
+        return self._resume_token is not None and self._resume_token == Secret(token.encode())
 
     def resume(self, connection: ConnectionId, entropy: Entropy) -> str:
-        """Go on over another WebSocket; returns the next resume secret, the last one is void."""
+        """Go on over another WebSocket; returns the next resume token, the last one is void."""
         self._move(_Cue.RESUMED)
         self.connection = connection
         self._deadline = None
-        return self._new_resume_secret(entropy)
+        return self._new_resume_token(entropy)
+
+    @staticmethod
+    def resumed_by(token: str) -> ParticipantId:
+        """Whose session a resume token claims to resume."""
+        return ParticipantId(token.partition(_SEPARATOR)[0])
 
     def renew(self, grants: Grants) -> None:
         """Replace the grants by those of a fresh token, which must be for the same room and identity."""
@@ -159,7 +167,7 @@ class SignalingSession:
         self._move(_Cue.ENDED)
         self.connection = None
         self._deadline = None
-        self._resume_secret = None
+        self._resume_token = None
 
     # --- time -----------------------------------------------------------------------------------------------------
 
@@ -200,10 +208,10 @@ class SignalingSession:
         if isinstance(message, (Subscribe, Unsubscribe)) and not self.grants.may_subscribe:
             raise Refusal(CloseCode.NOT_ALLOWED, "this token does not allow to subscribe")
 
-    def _new_resume_secret(self, entropy: Entropy) -> str:
-        secret = entropy(_RESUME_SECRET_BYTES).hex()
-        self._resume_secret = Secret(secret.encode())
-        return secret
+    def _new_resume_token(self, entropy: Entropy) -> str:
+        token = f"{self.participant}{_SEPARATOR}{entropy(_RESUME_SECRET_BYTES).hex()}"
+        self._resume_token = Secret(token.encode())
+        return token
 
     def _move(self, cue: _Cue) -> None:
         following = _NEXT.get((self.state, cue))

@@ -26,6 +26,10 @@ class Registry(Generic[R]):
     def __contains__(self, room_id: RoomId) -> bool:
         return room_id in self._rooms
 
+    def get(self, room_id: RoomId) -> R | None:
+        """The room of that name, if anybody is in it."""
+        return self._rooms.get(room_id)
+
     def enter(self, room_id: RoomId) -> R:
         """The room of that name, opened if nobody is in it. The caller adds a participant or calls `release`."""
         room = self._rooms.get(room_id)

@@ -44,8 +44,8 @@ class Room:
 
     def __init__(self, room_id: RoomId, *, max_participants: int = 64, max_tracks: int = 8) -> None:
         self.id = room_id
-        self._max_participants = max_participants
-        self._max_tracks = max_tracks
+        self.max_participants = max_participants
+        self.max_tracks = max_tracks
         self._participants: dict[ParticipantId, Participant] = {}
 
     def __len__(self) -> int:
@@ -78,13 +78,17 @@ class Room:
 
     # --- coming and going -----------------------------------------------------------------------------------------
 
+    def require_place(self) -> None:
+        """Raises `Refusal` if nobody more can join."""
+        if len(self) >= self.max_participants:
+            raise Refusal(CloseCode.ROOM_FULL, f"the room holds at most {self.max_participants} participants")
+
     def join(self, participant: ParticipantId, identity: Identity, *, auto_subscribe: bool = True) -> Participant:
         """Add a participant, subscribed to all there is if `auto_subscribe`.
 
         An earlier join of the same identity has left already: that is the caller's duty.
         """
-        if len(self) >= self._max_participants:
-            raise Refusal(CloseCode.ROOM_FULL, f"the room holds at most {self._max_participants} participants")
+        self.require_place()
         if self.by_identity(identity) is not None:
             raise ValueError(f"{identity!r} is in the room already")
         newcomer = Participant(participant, identity, auto_subscribe)
@@ -108,10 +112,10 @@ class Room:
             raise Refusal(
                 CloseCode.PROTOCOL_ERROR, f"{track.publication!r} is published already", publication=track.publication
             )
-        if len(publisher.tracks) >= self._max_tracks:
+        if len(publisher.tracks) >= self.max_tracks:
             raise Refusal(
                 CloseCode.TOO_MANY_TRACKS,
-                f"a participant publishes at most {self._max_tracks} tracks; unpublish one first",
+                f"a participant publishes at most {self.max_tracks} tracks; unpublish one first",
                 publication=track.publication,
             )
         publisher.tracks[track.publication] = track
