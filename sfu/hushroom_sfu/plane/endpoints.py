@@ -7,7 +7,7 @@ from typing import Protocol
 from hushroom_sfu.plane.drops import Drop, Drops
 from hushroom_sfu.plane.routes import DatagramPath, Route, SocketAddress
 
-__all__ = ["RECEIVE_BYTES", "SocketEndpoint", "open_endpoint"]
+__all__ = ["RECEIVE_BYTES", "PlainPath", "SocketEndpoint", "open_endpoint"]
 
 RECEIVE_BYTES = 2048
 """Read at most so much of a datagram; what fills it is over any size that WebRTC uses."""
@@ -85,7 +85,7 @@ class _BoundEndpoint:
         return datagram, (source, b"")
 
     def path_to(self, route: Route) -> DatagramPath:
-        return _PlainPath(self._socket, route[0], self._drops)
+        return PlainPath(self._socket, route[0], self._drops)
 
     def close(self) -> None:
         self._socket.close()
@@ -105,7 +105,7 @@ class _WildcardEndpoint(_BoundEndpoint):
     def path_to(self, route: Route) -> DatagramPath:
         remote, local = route
         if not local or _default_source(self._socket.family, remote) == local:
-            return _PlainPath(self._socket, remote, self._drops)
+            return PlainPath(self._socket, remote, self._drops)
         return _PinnedPath(self._socket, remote, self._drops, local)
 
 
@@ -128,7 +128,7 @@ def _default_source(family: int, remote: SocketAddress) -> bytes | None:
         return None
 
 
-class _PlainPath:
+class PlainPath:
     """Sends from wherever the kernel's routes say."""
 
     __slots__ = ("_drops", "_remote", "_socket", "heard_at")
@@ -140,6 +140,7 @@ class _PlainPath:
         self.heard_at = float("-inf")
 
     def send(self, datagram: bytes) -> None:
+        """Hands the datagram to the kernel or drops and counts it."""
         try:
             self._socket.sendto(datagram, self._remote)
         except BlockingIOError:
@@ -148,8 +149,8 @@ class _PlainPath:
             self._drops[Drop.SEND_FAILED] += 1
 
 
-class _PinnedPath(_PlainPath):
-    """Sends from one given local address (IP_PKTINFO, RFC 3542 §6.2); 0.6 µs dearer than `_PlainPath`."""
+class _PinnedPath(PlainPath):
+    """Sends from one given local address (IP_PKTINFO, RFC 3542 §6.2); 0.6 µs dearer than `PlainPath`."""
 
     __slots__ = ("_ancillary",)
 
