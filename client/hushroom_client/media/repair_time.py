@@ -25,8 +25,8 @@ class RepairTime:
         """These were asked for now, once again perhaps."""
         for index in indices:
             self._asked_at.setdefault(index, now)
-        while len(self._asked_at) > _MOST_ASKED:
-            del self._asked_at[next(iter(self._asked_at))]
+        if len(self._asked_at) > _MOST_ASKED:
+            self._asked_at.clear()
 
     def arrived(self, index: int, now: float, *, was_sent_again: bool) -> None:
         """This came, asked for or not."""

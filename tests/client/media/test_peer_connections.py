@@ -9,8 +9,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import aiortc
+import av
+import numpy as np
 import pytest
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from hushroom_client.media import aiortc_seam
 from hushroom_client.media.feed import Feed
@@ -21,6 +24,7 @@ from hushroom_client.media.subscriber import SubscriberConnection
 from hushroom_common.errors import ProtocolError
 from hushroom_common.header_extensions import read_extensions
 from hushroom_common.ids import Codec
+from hushroom_common.rtcp import SenderReport, parse_compound, unix_from_ntp
 from hushroom_common.rtp import RtpPacket, is_rtcp
 from tests.client.media.fake_source import FakeSource, eventually
 
@@ -255,20 +259,84 @@ async def test_addresses_are_gathered_on_loopback_only_where_asked() -> None:
     assert "::1 " not in offer
 
 
-async def test_a_stock_peer_that_answers_with_media_of_its_own_is_not_listened_to() -> None:
+async def test_reports_are_of_the_moment_at_which_they_are_sent() -> None:
     camera = FakeSource()
-    publisher, stock = PublisherConnection(gather_loopback=True), RTCPeerConnection()
+    ages_s: list[float] = []
+
+    def notes(data: bytes) -> bool:
+        if is_rtcp(data):
+            reports = [packet for packet in parse_compound(data) if isinstance(packet, SenderReport)]
+            ages_s.extend(time.time() - unix_from_ntp(report.ntp_time) for report in reports)
+        return False
+
+    async with a_call() as call:
+        call.publisher.add_track(Feed(camera, unsealed))
+        await call.negotiate()
+        call.loses(notes)
+        camera.say(camera.frame())
+        await eventually(lambda: ages_s)  # half a second after the only frame, at least
+        assert abs(ages_s[0]) < 0.2
+
+
+async def test_a_peer_that_answers_with_media_of_its_own_is_not_listened_to() -> None:
+    camera = FakeSource()
+    publisher, peer = PublisherConnection(gather_loopback=True), RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    heard: list[bytes] = []
     try:
         publisher.add_track(Feed(camera, unsealed))
-        await stock.setRemoteDescription(RTCSessionDescription(await publisher.create_offer(), "offer"))
+        await peer.setRemoteDescription(RTCSessionDescription(await publisher.create_offer(), "offer"))
+        for transceiver in peer.getTransceivers():
+            aiortc_seam.receive_nothing(transceiver.receiver)
+        dtls = aiortc_seam.transport_of(peer)
+        assert dtls is not None
+        aiortc_seam.receive_packets(dtls, on_rtp=heard.append, on_rtcp=heard.append)
         with aiortc_seam.gather_loopback_too():
-            await stock.setLocalDescription(await stock.createAnswer())
-        await publisher.accept_answer(stock.localDescription.sdp.replace("a=recvonly", "a=sendrecv"))
-        await publisher.wait_connected()
-        assert len([thread for thread in threading.enumerate() if "decoder" in thread.name]) <= 1  # the stock peer's
+            await peer.setLocalDescription(await peer.createAnswer())
+        await publisher.accept_answer(peer.localDescription.sdp.replace("a=recvonly", "a=sendrecv"))
+        await eventually(lambda: heard)  # its sender runs, so its receiver would run, too
+        assert not [thread.name for thread in threading.enumerate() if "decoder" in thread.name]
     finally:
         await publisher.close()
-        await stock.close()
+        await peer.close()
+
+
+class GreyPictures(aiortc.VideoStreamTrack):
+    """What a stock peer films: real VP8, which nobody seals."""
+
+    async def recv(self) -> av.VideoFrame:
+        picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 120, np.uint8), "rgb24")
+        picture.pts, picture.time_base = await self.next_timestamp()
+        return picture
+
+
+async def test_stock_peers_understand_what_we_send_and_we_what_they_send() -> None:
+    """A stock sender's frames, out of our subscriber and into our publisher, are shown by a stock receiver."""
+    stock_camera, stock_screen = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
+    publisher = PublisherConnection(gather_loopback=True)
+    received: list[ReceivedFrame] = []
+    subscriber = SubscriberConnection(received.append, gather_loopback=True)
+    source, tracks = FakeSource(), list[aiortc.MediaStreamTrack]()
+    try:
+        stock_camera.addTrack(GreyPictures())
+        with aiortc_seam.gather_loopback_too():
+            await stock_camera.setLocalDescription(await stock_camera.createOffer())
+        answer = await subscriber.accept_offer(stock_camera.localDescription.sdp)
+        await stock_camera.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        await eventually(lambda: len(received) >= 5)
+
+        publisher.add_track(Feed(source, unsealed))
+        stock_screen.on("track", tracks.append)
+        await stock_screen.setRemoteDescription(RTCSessionDescription(await publisher.create_offer(), "offer"))
+        with aiortc_seam.gather_loopback_too():
+            await stock_screen.setLocalDescription(await stock_screen.createAnswer())
+        await publisher.accept_answer(stock_screen.localDescription.sdp)
+        source.say(*(item.frame for item in received[:5]))
+        shown = await asyncio.wait_for(tracks[0].recv(), timeout=10)
+        assert isinstance(shown, av.VideoFrame)
+        assert abs(shown.to_ndarray(format="rgb24").mean() - 120) < 6
+    finally:
+        for connection in (stock_camera, stock_screen, publisher, subscriber):
+            await connection.close()
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,18 @@ def test_reports_tell_of_losses_and_answer_sender_reports() -> None:
     assert (block.lsr, block.dlsr) == (0x5678_9ABC, 0x8000)
 
 
+def test_what_was_repaired_by_rtx_still_counts_as_lost_on_the_way() -> None:
+    camera, receiving = SealedCamera(), Receiving()
+    lost, *rest = camera.frame(is_keyframe=True, size=1000).packets
+    receiving.receive(lost, rest[0], *rest[2:])
+    receiving.receive(rtx_of(rest[1]))
+    receiving.run_until(1.0)
+    _, packet = receiving.asked(ReceiverReport)[-1]
+    assert isinstance(packet, ReceiverReport)
+    assert [block.packets_lost for block in packet.reports] == [1]
+    assert len(receiving.frames) == 1
+
+
 def test_reports_about_many_slots_each_fit_into_a_datagram() -> None:
     leg = LegReceiver(local_ssrc=LOCAL_SSRC, now=0.0)
     for at in range(70):
