@@ -335,6 +335,14 @@ def test_an_m_line_without_ssrc_is_found_by_its_mid() -> None:
     assert spec_of(agreement, "1").extensions == ((ExtensionUri.MID, 4),)
 
 
+@pytest.mark.parametrize(("apt", "rtx_ssrc"), [("96", 3), ("98", None)])
+def test_retransmissions_have_an_ssrc_where_they_have_a_payload_type(apt: str, rtx_ssrc: int | None) -> None:
+    lines = (*changed(VIDEO, "a=fmtp:97 apt=96", f"a=fmtp:97 apt={apt}"), "a=ssrc:3 cname:x", "a=ssrc-group:FID 2 3")
+    spec = spec_of(PublisherNegotiation(LOCAL).answer(offer(AUDIO, lines), [MIC, camera()]), "1")
+    assert (spec.ssrc, spec.rtx_ssrc) == (2, rtx_ssrc)
+    assert (spec.codecs[0].rtx_payload_type is None) is (rtx_ssrc is None)
+
+
 def test_a_sender_that_only_receives_an_extension_is_not_asked_to_send_it() -> None:
     lines = changed(
         VIDEO,

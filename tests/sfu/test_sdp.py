@@ -226,7 +226,7 @@ def test_an_m_line_is_read_into_its_parts() -> None:
         "a=mid:v1",
         "a=recvonly",
         "a=rtpmap:96 VP8/90000",
-        "a=fmtp:96 max-fs=12288; max-fr=60;flag",
+        "a=fmtp:96 max-fs=12288; max-fr=60;;=nameless;flag",
         "a=rtpmap:97 rtx/90000",
         "a=fmtp:97 apt=96",
         "a=extmap:2/sendonly urn:3gpp:video-orientation",

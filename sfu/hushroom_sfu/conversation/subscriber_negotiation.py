@@ -82,7 +82,7 @@ class SubscriberNegotiation:
         self._lines: list[_Line] = []
         self._ssrcs: set[int] = set()
         self._streams = 0
-        self._session_id = int.from_bytes(entropy(8)) >> 2  # RFC 8829 §5.2.1: 63 bits at most, the first one 0
+        self._session_id = int.from_bytes(entropy(8)) >> 1  # RFC 8829 §5.2.1: 63 random bits
         self._number = 0
         self._awaited: Session | None = None
         self._remote: RemoteTransport | None = None
