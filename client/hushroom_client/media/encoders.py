@@ -4,6 +4,7 @@ Sizes speak too: Opus runs at a constant bitrate without DTX, so that a sealed p
 what was said (RFC 6562 §3).
 """
 
+import math
 from fractions import Fraction
 from typing import Protocol, TypeVar
 
@@ -12,6 +13,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
 
 from hushroom_client.media.errors import MediaError
 from hushroom_client.media.frames import EncodedFrame
@@ -51,7 +53,7 @@ def video_bitrate_bps(width: int, height: int, frame_rate: float) -> int:
     Bigger pictures need less a pixel; the exponent is the usual rule of thumb between 180p and 1080p.
     """
     relative = (width * height * frame_rate) / (640 * 360 * 30)
-    return round(min(max(1_200_000 * relative**0.75, 100_000), 5_000_000))
+    return round(min(max(1_200_000 * math.pow(relative, 0.75), 100_000), 5_000_000))
 
 
 class Vp8Encoder:
@@ -91,7 +93,7 @@ class Vp8Encoder:
             packet = self._encode_or_raise(picture)
         return EncodedFrame(self.codec, bytes(packet), timestamp, packet.is_keyframe)
 
-    def _encode_or_raise(self, picture: VideoFrame) -> av.Packet:
+    def _encode_or_raise(self, picture: VideoFrame) -> "av.Packet[VideoStream]":
         try:
             return self._encode(picture)
         except av.FFmpegError as error:
@@ -99,7 +101,7 @@ class Vp8Encoder:
                 f"the VP8 encoder refuses a picture of {picture.width}x{picture.height}: {error}"
             ) from error
 
-    def _encode(self, picture: VideoFrame) -> av.Packet:
+    def _encode(self, picture: VideoFrame) -> "av.Packet[VideoStream]":
         context = self._context
         if context is None or (context.width, context.height) != (picture.width, picture.height):
             context = self._context = self._open(picture.width, picture.height)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from hushroom_client.media.clock import MediaClock
@@ -95,7 +96,7 @@ class PacedSource(Generic[RawT]):
             if await self._closes_before(due_s - _ENCODE_LEAD_S):
                 return
             timestamp = first_timestamp + round(time_s * clock_rate)
-            frame = await self._in_worker(lambda raw=raw, at=timestamp: self._encoder.encode(raw, at))
+            frame = await self._in_worker(partial(self._encoder.encode, raw, timestamp))
             if frame is None or await self._closes_before(due_s):
                 return
             self.frames_produced += 1
