@@ -39,6 +39,15 @@ def receiver_report(ssrc: int = 0xADA) -> bytes:
     return struct.pack("!BBHL", 0x80, 201, 1, ssrc)
 
 
+class AdvanceableClock:
+    """The monotonic clock, plus what the test adds to it."""
+
+    ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
 class Seen:
     """What one leg handed up."""
 
@@ -56,9 +65,10 @@ class Seen:
 class Server:
     """One UDP port with its legs."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, host: str, port: int, public_ips: tuple[str, ...]) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, host: str, clock: Callable[[], float]) -> None:
         self.drops = Drops()
-        self.port = UdpPort(host, port, public_ips=public_ips, drops=self.drops)
+        self.clock = clock
+        self.port = UdpPort(host, 0, drops=self.drops, clock=clock)
         self.demultiplexer = Demultiplexer(self.drops)
         self.certificate = Certificate.generate()
         self.port.start(self.demultiplexer.receive)
@@ -79,6 +89,7 @@ class Server:
             on_rtcp=lambda packet, now: seen.rtcp.append(packet),
             on_state=seen.on_state,
             limits=limits,
+            clock=self.clock,
         )
         self.legs.append(leg)
         self._tasks.create_task(leg.serve())
@@ -87,10 +98,10 @@ class Server:
 
 @asynccontextmanager
 async def running_server(
-    host: str = "127.0.0.1", port: int = 0, *, public_ips: tuple[str, ...] = ()
+    host: str = "127.0.0.1", *, clock: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[Server]:
     async with asyncio.TaskGroup() as tasks:
-        server = Server(tasks, host, port, public_ips)
+        server = Server(tasks, host, clock)
         try:
             yield server
         finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import os
 import random
 import weakref
@@ -13,6 +14,7 @@ from hushroom_common.errors import WireError
 from hushroom_sfu.plane.drops import Drop
 from hushroom_sfu.plane.leg import CloseReason, Leg, LegLimits, LegState
 from tests.plane.peers import (
+    AdvanceableClock,
     BarePeer,
     Seen,
     Server,
@@ -111,7 +113,8 @@ async def test_a_nomination_from_a_new_address_moves_the_leg_and_late_packets_of
 
 
 async def test_a_plain_check_takes_over_only_from_a_silent_path() -> None:
-    async with running_server() as server:
+    clock = AdvanceableClock()
+    async with running_server(clock=clock) as server:
         leg, seen = server.leg()
         async with bare_peer(leg, address(server)) as peer:
             await connected(peer)
@@ -121,8 +124,7 @@ async def test_a_plain_check_takes_over_only_from_a_silent_path() -> None:
             await peer.check(other, nominate=False)
             leg.send_rtp(rtp_packet(2))
             await eventually(lambda: peer.received == [(0, rtp_packet(2))])
-            # No media and no check on the first path from here on: time itself is what this rule is about.
-            await eventually(lambda: _age(leg) > 3.0)
+            clock.ahead_s = 3.0
             await peer.check(other, nominate=False)
             leg.send_rtp(rtp_packet(3))
             await eventually(lambda: peer.received[-1] == (other, rtp_packet(3)))
@@ -237,6 +239,27 @@ async def test_any_authentic_packet_keeps_a_leg_alive_and_no_other_does() -> Non
             await eventually(lambda: server.drops[Drop.SRTP_UNAUTHENTIC])
             assert leg.last_authenticated_at == heard_at
             await eventually(lambda: seen.closed_because == CloseReason.SILENT)
+
+
+async def test_sending_stops_when_consent_runs_out_though_media_still_comes_and_goes_on_after_a_check() -> None:
+    clock = AdvanceableClock()
+    async with running_server(clock=clock) as server:
+        leg, _ = server.leg(limits=LegLimits(silent_s=1.0))
+        async with bare_peer(leg, address(server)) as peer:
+            await connected(peer)
+            clock.ahead_s = 30.0
+            numbers = itertools.count()
+
+            def is_refused() -> bool:
+                peer.send_rtp(rtp_packet(next(numbers)))
+                leg.send_rtp(rtp_packet(next(numbers)))
+                return server.drops[Drop.NO_CONSENT] > 0
+
+            await eventually(is_refused)
+            assert leg.state == LegState.CONNECTED
+            await peer.check()
+            leg.send_rtp(rtp_packet(9999))
+            await eventually(lambda: (0, rtp_packet(9999)) in peer.received)
 
 
 async def test_media_before_the_keys_is_dropped() -> None:

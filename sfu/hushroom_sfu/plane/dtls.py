@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import Self, cast
 
 from aiortc import RTCCertificate, RTCDtlsTransport
-from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, SRTPProtectionProfile
+from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCDtlsFingerprint, RTCDtlsParameters
 from aiortc.rtcicetransport import RTCIceTransport
-from OpenSSL import SSL
 
 from hushroom_common.errors import HushroomError
 from hushroom_sfu.plane.drops import Drop, Drops
@@ -45,25 +44,17 @@ class Certificate:
 
     @classmethod
     def generate(cls) -> Self:
-        """A new key and certificate."""
-        return cls(_SharedContextCertificate.generateCertificate())
+        """A new key and certificate, with ONE OpenSSL context for all legs where aiortc would build one a leg."""
+        certificate = RTCCertificate.generateCertificate()
+        context = certificate._create_ssl_context(SRTP_PROFILES)
+        certificate._create_ssl_context = lambda srtp_profiles: context  # type: ignore[method-assign]  # on the instance
+        return cls(certificate)
 
     def transport(self, carrier: "_Carrier") -> RTCDtlsTransport:
         """A DTLS server that presents this certificate and talks over `carrier`."""
         transport = RTCDtlsTransport(cast(RTCIceTransport, carrier), [self._certificate])
         transport._set_role("server")
         return transport
-
-
-class _SharedContextCertificate(RTCCertificate):
-    """Keeps ONE OpenSSL context for all legs, where aiortc builds one a leg."""
-
-    _context: SSL.Context | None = None
-
-    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
-        if self._context is None:
-            self._context = super()._create_ssl_context(srtp_profiles)
-        return self._context
 
 
 class _Carrier:
@@ -139,7 +130,7 @@ class DtlsServer:
         pump = self._transport._task
         try:
             await self._transport.stop()
-        except SSL.Error as exc:
+        except Exception as exc:  # OpenSSL refuses to shut down what never came up
             log.debug("DTLS shutdown failed", extra={"error": type(exc).__name__})
         self._transport.remove_all_listeners()
         self._carrier.out = _discard  # no cycle through the owner: OpenSSL's memory goes with the leg
