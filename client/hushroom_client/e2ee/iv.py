@@ -36,6 +36,11 @@ class IvSequence:
         self._count = first_count
         self._lock = Lock()  # encoders may run in threads, and two frames under one IV would undo the key
 
+    @property
+    def source(self) -> bytes:
+        """Word 1 of the IVs that come next."""
+        return self._prefix[:4]
+
     def next(self) -> bytes:
         """An IV that this sequence has not given before."""
         with self._lock:

@@ -180,8 +180,10 @@ class ParticipantKeyProvider(KeyProvider):
         return None if self._on_join is None else await self._on_join(identity)
 
     def adopt(self, identity: Identity, key: Key) -> None:
-        """Takes the answer of `on_join` at index 0."""
-        self.set_key(identity, key)
+        """Takes the answer of `on_join` at index 0. The key that is there already goes on, with its ratchet."""
+        material, known = KeyMaterial.of(key), self.keys_of(identity).get(0)
+        if known is None or (known.kdf, known.secret) != (material.kdf, material.secret):
+            self.set_key(identity, key)
 
     def forget(self, identity: Identity) -> None:
         """Wipes the participant's keys."""

@@ -8,6 +8,7 @@ ratcheted key never admits a joiner: whoever holds the material of step n+1 hold
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Lock
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -92,18 +93,21 @@ class StepCache:
     def __init__(self, capacity: int = 256) -> None:
         self._capacity = capacity
         self._steps: OrderedDict[KeyMaterial, StepKeys] = OrderedDict()
+        self._lock = Lock()  # rooms that share a provider derive in threads of their own
 
     def derive(self, material: KeyMaterial) -> StepKeys:
         """As `derive_step`, from memory where it can."""
-        steps = self._steps.get(material)
-        if steps is None:
-            steps = derive_step(material)
-            self._steps[material] = steps
-        self._steps.move_to_end(material)
-        while len(self._steps) > self._capacity:
-            self._steps.popitem(last=False)
+        with self._lock:
+            known = self._steps.get(material)
+        steps = known or derive_step(material)
+        with self._lock:
+            steps = self._steps.setdefault(material, steps)
+            self._steps.move_to_end(material)
+            while len(self._steps) > self._capacity:
+                self._steps.popitem(last=False)
         return steps
 
     def clear(self) -> None:
         """Forgets every step."""
-        self._steps.clear()
+        with self._lock:
+            self._steps.clear()

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from functools import partial
 
 from hushroom_client.e2ee.clear_prefix import is_supported
 from hushroom_client.e2ee.key_providers import Key, KeyProvider
@@ -21,9 +21,11 @@ from hushroom_client.e2ee.peers import Peers
 from hushroom_client.e2ee.ratchet import Ratchet, SendingKeys
 from hushroom_client.e2ee.sealer import FrameSealer, UnsupportedCodec
 from hushroom_client.e2ee.sources import Track
+from hushroom_client.e2ee.tracks import TrackOpener, TrackSealer
+from hushroom_common.errors import HushroomError
 from hushroom_common.ids import Codec, Identity, PublicationId
 
-__all__ = ["PROFILES", "E2EEManager", "TrackOpener", "TrackSealer"]
+__all__ = ["PROFILES", "E2EEManager"]
 
 log = logging.getLogger(__name__)
 
@@ -33,40 +35,6 @@ PROFILES = ("lk1",)
 def seconds_awake_or_asleep() -> float:
     """Monotonic seconds that also count while the machine sleeps, as other people's RTP clocks do."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-class TrackSealer:
-    """Seals one publication's frames: a `FrameSealer` with its codec and the clock."""
-
-    def __init__(self, manager: "E2EEManager", sealer: FrameSealer, codec: Codec) -> None:
-        self._manager = manager
-        self._sealer = sealer
-        self._codec = codec
-
-    def seal(self, frame: bytes) -> bytes | None:
-        """The sealed frame, or None where there is nothing to send.
-
-        Raises NoSendingKey while there is no key: drop the frame, and start with a keyframe once there is one.
-        """
-        sealed = self._sealer.seal(frame, self._codec, now=self._manager.clock())
-        self._manager.sealed_a_frame()
-        return sealed
-
-
-class TrackOpener:
-    """Opens one publication's frames: a `FrameOpener` with the clock, that tells the manager what came of them."""
-
-    def __init__(self, manager: "E2EEManager", opener: FrameOpener, identity: Identity) -> None:
-        self._manager = manager
-        self._opener = opener
-        self._identity = identity
-
-    def open(self, frame: bytes) -> Outcome:
-        """What came of the frame. Takes any bytes and never raises; only what is `Opened` may reach a decoder."""
-        now = self._manager.clock()
-        outcome = self._opener.open(frame, now=now)
-        self._manager.heard(self._identity, outcome, now=now)
-        return outcome
 
 
 class E2EEManager:
@@ -87,7 +55,7 @@ class E2EEManager:
         if profile not in PROFILES:
             raise ValueError(f"unknown profile {profile!r}: this version speaks {', '.join(PROFILES)}")
         self.profile = profile
-        self.clock = clock
+        self._clock = clock
         self.on_state: Callable[[Identity, E2EEState], None] = lambda identity, state: None
         """A participant's state changed."""
         self.on_key_installed: Callable[[Identity], None] = lambda identity: None
@@ -124,16 +92,22 @@ class E2EEManager:
         if self._worker is None:
             return
         self._provider.detach(self)
-        self._worker.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._worker
-        self._worker = None
-        self._own_ring.wipe()
-        self._peers.clear()
-        self._sealers.clear()
+        worker, self._worker = self._worker, None
+        worker.cancel()
+        try:
+            await asyncio.wait([worker])
+        finally:
+            self._own_ring.wipe()
+            self._peers.clear()
+            self._sealers.clear()
 
     async def participant_joined(self, identity: Identity) -> None:
-        """Somebody is in the room, or comes in: asks for his key and tells him our step. Waits for the application."""
+        """Somebody is in the room, or comes in: asks for his key and tells him our step. Waits for the application.
+
+        We ourselves are no participant here, whatever the server says.
+        """
+        if identity == self._own_identity:
+            return
         peer = self._peers.present(identity)
         if peer.has_joined:
             return
@@ -151,7 +125,9 @@ class E2EEManager:
             self.on_state(identity, peer.state.value)
 
     def participant_left(self, identity: Identity) -> None:
-        """Somebody is gone: his keys are wiped. What was replayed of his frames stays refused."""
+        """Somebody is gone: his keys are wiped. His frames of before stay refused if they are played again."""
+        if identity == self._own_identity:
+            return
         self._peers.left(identity)
         self._provider.forget(identity)
 
@@ -161,6 +137,11 @@ class E2EEManager:
             self._sealers.pop(publication, None)
         else:
             self._peers.unpublished(identity, publication)
+
+    def _started_as(self) -> Identity:
+        if self._own_identity is None:
+            raise HushroomError("the manager has not started: await start() with your own identity first")
+        return self._own_identity
 
     # --- frames -----------------------------------------------------------------------------------------------------
 
@@ -172,13 +153,16 @@ class E2EEManager:
         if not is_supported(codec):
             raise UnsupportedCodec(f"profile {self.profile} can't seal {codec}: use VP8, VP9 or H.264")
         if publication not in self._sealers:
-            self._sealers[publication] = FrameSealer(self._sending)
-        return TrackSealer(self, self._sealers[publication], codec)
+            own_identity = self._started_as()
+            sealer = self._sealers[publication] = FrameSealer(self._sending)
+            self._peers.pins_of(own_identity).claim(Track(own_identity, publication), sealer.source)
+        return TrackSealer(self._sealers[publication], codec, clock=self._clock, after=self._follow_own_step)
 
     def opener(self, identity: Identity, publication: PublicationId, codec: Codec) -> TrackOpener:
         """Opens a publication of somebody in the room."""
         ring, pins = self._peers.present(identity).ring, self._peers.pins_of(identity)
-        return TrackOpener(self, FrameOpener(ring, pins, Track(identity, publication), codec), identity)
+        opener = FrameOpener(ring, pins, Track(identity, publication), codec)
+        return TrackOpener(opener, clock=self._clock, after=partial(self._follow_peer, identity))
 
     def state(self, identity: Identity) -> E2EEState:
         """How it stands with a participant's frames; `missing key` for strangers."""
@@ -196,16 +180,14 @@ class E2EEManager:
             peer.ring.hint(index, step)
             self._work.set()
 
-    def sealed_a_frame(self) -> None:
-        """A `TrackSealer` sealed: announces a new step and has the ones after it derived."""
+    def _follow_own_step(self) -> None:
         position = self._sending.position
         if position is not None and position != self._announced:
             self._announced = position
             self._work.set()
             self.on_key_step(*position)
 
-    def heard(self, identity: Identity, outcome: Outcome, *, now: float) -> None:
-        """A `TrackOpener` has an outcome: follows the participant's state and his ratchet."""
+    def _follow_peer(self, identity: Identity, outcome: Outcome, now: float) -> None:
         peer = self._peers.get(identity)
         if peer is None:
             return

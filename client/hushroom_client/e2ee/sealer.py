@@ -43,6 +43,11 @@ class FrameSealer:
         self.unsealable = 0
         """Frames that were dropped because they are none of their codec's."""
 
+    @property
+    def source(self) -> bytes:
+        """What receivers pin to this publication's track: word 1 of its IVs."""
+        return self._ivs.source
+
     def seal(self, frame: bytes, codec: Codec, *, now: float) -> bytes | None:
         """The sealed frame, or None where there is nothing to send: it is empty, too short, or no picture.
 

@@ -89,6 +89,10 @@ class SourcePins:
         self._windows.move_to_end(source)
         self._active.setdefault(track, set()).add(name)
 
+    def claim(self, track: Track, source: bytes) -> None:
+        """Pins word 1 of our own sealer's IVs, so that our frames don't open when they are sent back as another's."""
+        self._pins[source] = track
+
     def retire(self, identity: Identity, publication: PublicationId | None = None) -> None:
         """A participant (or one publication of his) is gone: his next ones may have as many sources again."""
         for track in [track for track in self._active if track.identity == identity]:

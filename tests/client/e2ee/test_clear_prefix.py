@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hushroom_client.e2ee import annex_b
@@ -75,6 +75,8 @@ def test_a_clear_part_that_native_livekit_cannot_count_is_refused() -> None:
         split_frame(keyframe(longest + 1), Codec.H264)
 
 
+@example(b"\0\0\0\0\3\0\0\3\0\0\3\0\0\0")
+@example(b"\0\0\0\1\0\0\2\0\0\4")
 @given(st.lists(st.sampled_from([b"\0", b"\1", b"\2", b"\3", b"\4", b"\xff"]), max_size=60).map(b"".join))
 def test_escaping_hides_every_start_code_and_comes_undone(data: bytes) -> None:
     escaped = annex_b.escape(data)

@@ -22,6 +22,7 @@ from hushroom_client.e2ee import (
     UnsupportedCodec,
 )
 from hushroom_client.e2ee.key_providers import Key
+from hushroom_common.errors import HushroomError
 from hushroom_common.ids import Codec, Identity, PublicationId
 from hushroom_common.secret import Secret
 from tests.client.e2ee.people import ADA, ADAS_KEY, BO, BOS_KEY, CAMERA, CY, MICROPHONE, OPUS_FRAME, VP8_DELTA
@@ -191,6 +192,22 @@ async def test_an_answer_that_comes_after_its_participant_left_is_not_kept() -> 
     await bo.manager.close()
 
 
+async def test_a_key_set_beforehand_and_answered_again_is_one_key() -> None:
+    provider = ParticipantKeyProvider(key_by_hand)
+    provider.set_key(ADA, ADAS_KEY)
+    ada, bo = Person(ADA, ParticipantKeyProvider(key_by_hand), Ratchet(every_frames=1)), Person(BO, provider)
+    async with in_a_room(ada, bo):
+        await bo.has_key_of(ADA)
+        assert bo.opens(ada.seals(), ADA) == Opened(VP8_DELTA, 0, 0)
+        bo.manager.hint(ADA, 0, 30)
+        provider.adopt(ADA, ADAS_KEY)
+        while ada.steps[-1] != (0, 30):
+            sealed = ada.seals()
+            await asyncio.sleep(0)
+        await until(lambda: bo.opens(sealed, ADA) in (Opened(VP8_DELTA, 0, 30), Dropped.DUPLICATE))
+        assert bo.installed.count(ADA) == 1
+
+
 async def test_a_callback_that_fails_leaves_the_room_standing(caplog: pytest.LogCaptureFixture) -> None:
     async def on_join(identity: Identity) -> Key | None:
         raise LookupError(f"no key like {ADAS_KEY!r}")
@@ -276,6 +293,21 @@ async def test_one_derivation_serves_all_participants_of_a_shared_key(monkeypatc
         for other in others:
             await ada.has_key_of(other)
     assert derived <= 5
+
+
+async def test_our_own_frames_sent_back_as_anothers_do_not_open_even_under_a_shared_key() -> None:
+    ada, bo = Person(ADA, SharedKeyProvider(ADAS_KEY)), Person(BO, SharedKeyProvider(ADAS_KEY))
+    async with in_a_room(ada, bo):
+        await ada.has_key_of(BO)
+        assert ada.opens(ada.seals(), BO) == Rejected(RejectReason.WRONG_TRACK)
+        await ada.manager.participant_joined(ADA)
+        assert ada.manager.state(ADA) is E2EEState.MISSING_KEY
+        assert ada.opens(bo.seals(), BO) == Opened(VP8_DELTA, 0, 0)
+
+
+def test_a_manager_seals_nothing_before_it_knows_who_it_seals_for() -> None:
+    with pytest.raises(HushroomError, match="start"):
+        E2EEManager(key_provider=SharedKeyProvider("words"), profile="lk1").sealer(CAMERA, Codec.VP8)
 
 
 async def test_one_sealer_serves_a_publication_over_new_transports() -> None:

@@ -53,7 +53,7 @@ def test_two_frames_a_second_apart_tell(keyed: ParticipantState) -> None:
 
 
 def test_garbage_among_good_frames_says_nothing(keyed: ParticipantState) -> None:
-    among_good: list[Outcome] = [WRONG_KEY, PLAIN, WRONG_KEY, GOOD]
+    among_good: list[Outcome] = [GOOD, WRONG_KEY, PLAIN, WRONG_KEY]
     assert hears(keyed, *among_good * 50) is E2EEState.OPENING
 
 
