@@ -62,11 +62,11 @@ class KeyProvider(ABC):
         """The keys known for a participant, by index, in the order in which they were set."""
 
     @abstractmethod
-    async def ask(self, identity: Identity) -> Key | None:
-        """Asks the application for a participant's key."""
+    async def ask(self, identity: Identity) -> KeyMaterial | None:
+        """Asks the application for a participant's key. Raises what it raises, and ValueError for a useless key."""
 
     @abstractmethod
-    def adopt(self, identity: Identity, key: Key) -> None:
+    def adopt(self, identity: Identity, material: KeyMaterial) -> None:
         """Takes the answer of `ask`."""
 
     @abstractmethod
@@ -119,11 +119,11 @@ class SharedKeyProvider(KeyProvider):
         """The room's keys."""
         return dict(self._keys)
 
-    async def ask(self, identity: Identity) -> Key | None:
+    async def ask(self, identity: Identity) -> KeyMaterial | None:
         """Nobody has a key of his own."""
         return None
 
-    def adopt(self, identity: Identity, key: Key) -> None:
+    def adopt(self, identity: Identity, material: KeyMaterial) -> None:
         """Never called: nobody has a key of his own."""
         raise TypeError("a shared key belongs to nobody alone")
 
@@ -154,12 +154,7 @@ class ParticipantKeyProvider(KeyProvider):
 
         An `index` beyond 15 wraps around, as in LiveKit. Give joiners a new key at a new index, never a ratcheted one.
         """
-        identity, index = Identity(identity), _ring_index(index)
-        material = KeyMaterial.of(key)
-        keys = self._keys.setdefault(identity, {})
-        keys.pop(index, None)
-        keys[index] = material
-        self._tell_set(identity, index, material)
+        self._put(Identity(identity), _ring_index(index), KeyMaterial.of(key))
 
     def remove_key(self, identity: Identity | str, index: int | None = None) -> None:
         """Removes a participant's key at `index`, or all of them."""
@@ -175,15 +170,16 @@ class ParticipantKeyProvider(KeyProvider):
         """The participant's keys."""
         return dict(self._keys.get(identity, {}))
 
-    async def ask(self, identity: Identity) -> Key | None:
+    async def ask(self, identity: Identity) -> KeyMaterial | None:
         """Asks `on_join`."""
-        return None if self._on_join is None else await self._on_join(identity)
+        key = None if self._on_join is None else await self._on_join(identity)
+        return None if key is None else KeyMaterial.of(key)
 
-    def adopt(self, identity: Identity, key: Key) -> None:
+    def adopt(self, identity: Identity, material: KeyMaterial) -> None:
         """Takes the answer of `on_join` at index 0. The key that is there already goes on, with its ratchet."""
-        material, known = KeyMaterial.of(key), self.keys_of(identity).get(0)
+        known = self.keys_of(identity).get(0)
         if known is None or (known.kdf, known.secret) != (material.kdf, material.secret):
-            self.set_key(identity, key)
+            self._put(identity, 0, material)
 
     def forget(self, identity: Identity) -> None:
         """Wipes the participant's keys."""
@@ -192,6 +188,12 @@ class ParticipantKeyProvider(KeyProvider):
     def derive(self, material: KeyMaterial) -> StepKeys:
         """Derives a step and remembers nothing."""
         return derive_step(material)
+
+    def _put(self, identity: Identity, index: int, material: KeyMaterial) -> None:
+        keys = self._keys.setdefault(identity, {})
+        keys.pop(index, None)
+        keys[index] = material
+        self._tell_set(identity, index, material)
 
 
 def _ring_index(index: int) -> int:

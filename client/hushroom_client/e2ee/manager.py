@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from hushroom_client.e2ee.clear_prefix import is_supported
-from hushroom_client.e2ee.key_providers import Key, KeyProvider
+from hushroom_client.e2ee.key_providers import KeyProvider
 from hushroom_client.e2ee.key_ring import KeyRing
 from hushroom_client.e2ee.keys import KeyMaterial
 from hushroom_client.e2ee.opener import FrameOpener
@@ -82,8 +82,8 @@ class E2EEManager:
         self._worker = asyncio.create_task(self._derive_wanted(), name="e2ee derivations")
         for index, material in self._provider.keys_of(own_identity).items():
             self.key_set(own_identity, index, material)
-        if (key := await self._ask(own_identity)) is not None:
-            self._provider.adopt(own_identity, key)
+        if (material := await self._ask(own_identity)) is not None:
+            self._provider.adopt(own_identity, material)
         if self._provider.keys_of(own_identity):
             await self._own_key_ready.wait()
 
@@ -116,11 +116,11 @@ class E2EEManager:
             self.key_set(identity, index, material)
         if self._announced is not None:
             self.on_key_step(*self._announced)
-        key = await self._ask(identity)
+        answer = await self._ask(identity)
         if self._peers.get(identity) is not peer:
             return  # he left while the application was thinking
-        if key is not None:
-            self._provider.adopt(identity, key)
+        if answer is not None:
+            self._provider.adopt(identity, answer)
         elif not self._provider.keys_of(identity):
             self.on_state(identity, peer.state.value)
 
@@ -228,11 +228,11 @@ class E2EEManager:
         """Our own key shall take a step."""
         self._sending.step_once()
 
-    async def _ask(self, identity: Identity) -> Key | None:
+    async def _ask(self, identity: Identity) -> KeyMaterial | None:
         try:
             return await self._provider.ask(identity)
         except Exception as error:  # the application's callback may raise anything, and must not end the room
-            log.warning("on_join failed, so there is no key", extra={"error": type(error).__name__})
+            log.warning("on_join gave no usable key", extra={"error": type(error).__name__})
             return None
 
     # --- derivations ------------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from hushroom_client.e2ee import (
     SharedKeyProvider,
     UnsupportedCodec,
 )
-from hushroom_client.e2ee.key_providers import Key
+from hushroom_client.e2ee.key_providers import Key, OnJoin
+from hushroom_client.e2ee.keys import KeyMaterial
 from hushroom_common.errors import HushroomError
 from hushroom_common.ids import Codec, Identity, PublicationId
 from hushroom_common.secret import Secret
@@ -200,7 +201,7 @@ async def test_a_key_set_beforehand_and_answered_again_is_one_key() -> None:
         await bo.has_key_of(ADA)
         assert bo.opens(ada.seals(), ADA) == Opened(VP8_DELTA, 0, 0)
         bo.manager.hint(ADA, 0, 30)
-        provider.adopt(ADA, ADAS_KEY)
+        provider.adopt(ADA, KeyMaterial.of(ADAS_KEY))
         while ada.steps[-1] != (0, 30):
             sealed = ada.seals()
             await asyncio.sleep(0)
@@ -208,15 +209,24 @@ async def test_a_key_set_beforehand_and_answered_again_is_one_key() -> None:
         assert bo.installed.count(ADA) == 1
 
 
-async def test_a_callback_that_fails_leaves_the_room_standing(caplog: pytest.LogCaptureFixture) -> None:
-    async def on_join(identity: Identity) -> Key | None:
-        raise LookupError(f"no key like {ADAS_KEY!r}")
+async def fails(identity: Identity) -> Key | None:
+    raise LookupError(f"no key like {ADAS_KEY!r}")
+
+
+async def gives_an_empty_passphrase(identity: Identity) -> Key | None:
+    return ""
+
+
+@pytest.mark.parametrize("on_join", [fails, gives_an_empty_passphrase])
+async def test_a_callback_without_a_usable_key_leaves_the_room_standing(
+    on_join: OnJoin, caplog: pytest.LogCaptureFixture
+) -> None:
 
     bo = Person(BO, ParticipantKeyProvider(on_join))
     await bo.manager.start(BO)
     await bo.manager.participant_joined(ADA)
     assert bo.manager.state(ADA) is E2EEState.MISSING_KEY
-    assert "on_join failed" in caplog.text
+    assert "on_join gave no usable key" in caplog.text
     assert "no key like" not in caplog.text
     await bo.manager.close()
 
