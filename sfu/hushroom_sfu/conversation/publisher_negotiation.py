@@ -33,13 +33,15 @@ from hushroom_sfu.core.specs import NegotiatedCodec, UpTrackSpec
 
 __all__ = ["PublisherAgreement", "PublisherNegotiation"]
 
+_DEPENDENCY_DESCRIPTOR = ExtensionUri.DEPENDENCY_DESCRIPTOR
+
 # The audio level (RFC 6464) is left out on purpose: it tells the server, in clear, who speaks and when.
 _ACCEPTED_EXTENSIONS = frozenset(
     {
         ExtensionUri.MID,
         ExtensionUri.RID,
         ExtensionUri.REPAIRED_RID,
-        ExtensionUri.DEPENDENCY_DESCRIPTOR,
+        _DEPENDENCY_DESCRIPTOR,
         ExtensionUri.VIDEO_ORIENTATION,
         ExtensionUri.ABSOLUTE_CAPTURE_TIME,
     }
@@ -178,7 +180,7 @@ def _answer_section(section: MediaSection, track: OfferedTrack | None) -> MediaS
         formats=tuple(str(one.payload_type) for one in codecs),
         direction=Direction.RECVONLY if track is not None else Direction.INACTIVE,
         codecs=codecs,
-        extensions=_answered_extensions(section),
+        extensions=_answered_extensions(section, codec),
         allows_mixed_extensions=section.allows_mixed_extensions,
         rtcp_mux=True,
         rtcp_reduced_size=section.rtcp_reduced_size,
@@ -202,12 +204,16 @@ def _answered_codecs(section: MediaSection, codec: Codec) -> tuple[RtpCodec, ...
     return (answered(chosen, codec), rtx) if rtx is not None else (answered(chosen, codec),)
 
 
-def _answered_extensions(section: MediaSection) -> tuple[HeaderExtension, ...]:
-    """Those of use to the server that the client is willing to send (RFC 8285 §6: ids are the offer's)."""
+def _answered_extensions(section: MediaSection, codec: Codec) -> tuple[HeaderExtension, ...]:
+    """Those of use to the server that the client is willing to send (RFC 8285 §6: ids are the offer's).
+
+    The dependency descriptor is for AV1 alone: with it Chromium leaves PictureID and layers out of VP8's own header.
+    """
+    accepted = _ACCEPTED_EXTENSIONS if codec is Codec.AV1 else _ACCEPTED_EXTENSIONS - {_DEPENDENCY_DESCRIPTOR}
     return tuple(
         HeaderExtension(one.id, one.uri, None if one.direction in (None, Direction.SENDRECV) else Direction.RECVONLY)
         for one in section.extensions
-        if one.uri in _ACCEPTED_EXTENSIONS and (one.direction is None or one.direction.sends)
+        if one.uri in accepted and (one.direction is None or one.direction.sends)
     )
 
 

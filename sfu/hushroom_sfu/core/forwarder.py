@@ -256,7 +256,7 @@ class Forwarder:
 
     def _sender_report(self, state: LegTracks, report: SenderReport, now: float) -> list[Action]:
         track = state.by_ssrc.get(report.ssrc)
-        if track is None:
+        if track is None or not report.ntp_time:  # RFC 3550 §6.4.1: zero is said by senders without a clock
             return []
         track.statistics.sender_report_received(report.ntp_time, now)
         is_first = track.anchor is None

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NewType
 
 from hushroom_common.codecs import read_marks
+from hushroom_common.codecs.dependency_descriptor import DependencyDescriptorReader
 from hushroom_common.codecs.marks import Marks
 from hushroom_common.errors import WireError
 from hushroom_common.header_extensions import ExtensionMap, ExtensionUri, read_extensions
@@ -78,6 +79,8 @@ class UpTrack:
             self._codecs[codec.payload_type] = codec.codec
             if codec.rtx_payload_type is not None:
                 self._rtx[codec.rtx_payload_type] = codec.payload_type
+        self._descriptor_id = dict(spec.extensions).get(ExtensionUri.DEPENDENCY_DESCRIPTOR, 0)  # 0 is no element's id
+        self._descriptors = DependencyDescriptorReader()
         self._extension_maps: dict[tuple[tuple[str, int], ...], ExtensionMap] = {}
         self.codec = spec.codecs[0].codec
 
@@ -139,9 +142,10 @@ class UpTrack:
         if reader is None:
             return self._dropped("payload_type")
         try:
-            if rtp.extension_profile:
-                read_extensions(rtp)
+            extensions = read_extensions(rtp) if rtp.extension_profile else {}
             marks = reader(rtp.payload) if rtp.payload_end > rtp.payload_start else NO_MARKS
+            if self._descriptor_id in extensions:
+                marks = self._descriptors.read(extensions[self._descriptor_id]).refine(marks)
         except WireError:
             return self._dropped("malformed_payload")
         number = self._sequence.unwrap(rtp.sequence_number)
