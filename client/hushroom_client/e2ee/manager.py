@@ -82,8 +82,8 @@ class E2EEManager:
         self._worker = asyncio.create_task(self._derive_wanted(), name="e2ee derivations")
         for index, material in self._provider.keys_of(own_identity).items():
             self.key_set(own_identity, index, material)
-        if (material := await self._ask(own_identity)) is not None:
-            self._provider.adopt(own_identity, material)
+        if (answer := await self._ask(own_identity)) is not None:
+            self._provider.adopt(own_identity, answer)
         if self._provider.keys_of(own_identity):
             await self._own_key_ready.wait()
 
