@@ -205,8 +205,8 @@ async def test_a_busy_socket_is_polled_and_an_idle_one_is_waited_on() -> None:
 
 
 async def test_closing_while_polling_leaves_no_timer_that_reads() -> None:
-    listener = Listener()
-    port = UdpPort("127.0.0.1", 0, drops=Drops())
+    drops, listener = Drops(), Listener()
+    port = UdpPort("127.0.0.1", 0, drops=drops)
     port.start(listener.receive)
     with client() as sock:
         while _is_watched(port):
@@ -216,6 +216,7 @@ async def test_closing_while_polling_leaves_no_timer_that_reads() -> None:
         port.close()
         await asyncio.sleep(2 * udp_port.POLL_S)  # a timer left behind would fire now, and fail on the closed socket
     assert b"late" not in listener.datagrams
+    assert not drops
 
 
 async def arrival(listener: Listener, count: int) -> None:
