@@ -151,6 +151,16 @@ def test_what_an_offer_leaves_out_has_ended(server: Server) -> None:
     assert bo.sees(ada, "microphone")
 
 
+def test_a_publication_that_comes_back_in_another_codec_is_a_new_one(server: Server) -> None:
+    ada, bo = server.joins("ada"), server.joins("bo")
+    ada.publishes(Source.CAMERA, codec=Codec.VP8)
+    ada.drops_m_line("camera")
+    ada.publishes(Source.CAMERA, codec=Codec.VP9)
+    assert [track.codec for track in bo.people[ada.id].tracks] == [Codec.VP9]
+    assert [one.codec for _, spec in server.published.values() for one in spec.codecs] == [Codec.VP9]
+    assert bo.sees(ada, "camera")
+
+
 def test_an_offer_that_repeats_everything_changes_nothing(server: Server) -> None:
     ada, bo = server.joins("ada"), server.joins("bo")
     ada.publishes(Source.MICROPHONE, Source.CAMERA)
@@ -562,6 +572,9 @@ def test_who_resumes_is_told_what_he_missed(server: Server) -> None:
     assert ada.all(LegLost) == [LegLost(LegRole.PUBLISHER)]
     assert ada.sees(cy, "camera")
     assert di.tracks_of(ada) == []
+    ada.loses_websocket()
+    ada.resumes()
+    assert len(ada.all(LegLost)) == 1
 
 
 def test_an_offer_that_the_client_did_not_read_is_repeated_when_it_resumes(server: Server) -> None:
@@ -573,6 +586,16 @@ def test_an_offer_that_the_client_did_not_read_is_repeated_when_it_resumes(serve
     bo.resumes()
     assert [offer.number for offer in bo.all(Offer)] == [1, 1]
     assert bo.sees(ada, "camera")
+
+
+def test_a_repeated_offer_names_the_slots_of_now(server: Server) -> None:
+    ada, bo = server.joins("ada"), server.joins("bo")
+    bo.answers_offers = False
+    ada.publishes(Source.CAMERA)
+    bo.loses_websocket()
+    ada.unpublishes("camera")
+    bo.resumes()
+    assert [slot.publication for slot in bo.last(Offer).slots] == [None, None]
 
 
 def test_an_answer_that_the_client_did_not_read_is_repeated_when_it_asks(server: Server) -> None:

@@ -105,6 +105,8 @@ def test_a_renewed_token_that_allows_less_takes_it_away_at_once(server: Server) 
     assert ada.sees(bo, "camera")
     ada.says(RenewToken("ada-speaks"))
     assert ada.receives() == {}
+    bo.publishes(Source.MICROPHONE)
+    assert ada.receives() == {}
 
 
 def test_where_no_token_is_needed_there_is_nothing_to_renew() -> None:

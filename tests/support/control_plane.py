@@ -91,6 +91,7 @@ class Leg:
 
     participant: ParticipantId
     role: LegRole
+    has_remote: bool = False
     is_connected: bool = False
     is_closed: bool = False
     slots: dict[str, PublicationRef] = field(default_factory=dict)
@@ -196,6 +197,7 @@ class Server:
                 self.carry_out(self.switchboard.leg_opened(participant, role, leg, local, self.now))
             case ConnectLeg(leg, _):
                 assert not self.legs[leg].is_closed
+                self.legs[leg].has_remote = True
                 if self.legs_connect and not self.legs[leg].is_connected:
                     self.reports(leg, LegEvent.CONNECTED)
             case CloseLeg(leg):
@@ -316,7 +318,7 @@ class Client:
         """Answer the last offer of the server."""
         assert self.unanswered is not None
         offer, self.unanswered = self.unanswered, None
-        sdp = subscriber_answer(offer.sdp, self.fingerprint, self.video_codecs)
+        sdp = subscriber_answer(offer.sdp, _FINGERPRINT, self.video_codecs)
         self.says(Answer(LegRole.SUBSCRIBER, offer.number, sdp))
 
     def unpublishes(self, publication: str) -> None:
@@ -387,6 +389,7 @@ class Client:
             case Resumed(resume_token, participants, slots):
                 self.resume_token = resume_token
                 self.people = {one.participant: one for one in participants}
+                self.key_steps.clear()
                 self.slots.clear()
                 self._note(slots)
             case ParticipantJoined(info):

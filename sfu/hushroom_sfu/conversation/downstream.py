@@ -4,6 +4,8 @@ One offer is in flight at a time; what is wanted meanwhile waits for the answer.
 tells the client the slots that changed, then lets media flow, then asks for more seats.
 """
 
+from dataclasses import replace
+
 from hushroom_common.errors import ProtocolError, WireError
 from hushroom_common.ids import LegId, LegRole
 from hushroom_common.signaling.messages import Answer, CloseCode, Offer, Refused, Slot, Slots, TrackInfo
@@ -146,9 +148,9 @@ class Downstream:
             self.leg = None
 
     def resumed(self) -> None:
-        """The client is back on another WebSocket, told of all slots: repeat the offer that it may not have read."""
+        """The client is back on another WebSocket: repeat the offer that it may not have read, with the slots of now."""
         if self._offer is not None:
-            self._outbox.say(self._session, self._offer)
+            self._outbox.say(self._session, replace(self._offer, slots=self.seats.slots))
 
     # --- after each input -----------------------------------------------------------------------------------------
 
