@@ -74,7 +74,7 @@ class DownTrack:
         self._codec = codec
         self._max_temporal_id = max_temporal_id
         up_track.waiting.append(self)
-        up_track.keyframes.want()
+        up_track.want_keyframe()
         return True
 
     def release(self, now: float) -> list[Action]:
@@ -128,7 +128,7 @@ class DownTrack:
         placement = temporal_class.placed(packet.number)
         if placement is None:
             up_track.waiting.append(self)
-            up_track.keyframes.want()
+            up_track.want_keyframe()
             return []
         route = self._begin_route(temporal_class, placement.number, packet, placement.dropped_frames, now)
         actions: list[Action] = []

@@ -193,6 +193,7 @@ class Forwarder:
         for track in tuple(self._attention):
             actions += self._losses(track, now)
             actions += self._keyframe_request(track, now)
+            track.settle_attention()
             if not track.needs_attention:
                 self._attention.discard(track)
         for state in self._legs.values():
@@ -243,7 +244,7 @@ class Forwarder:
                 self.drops["pli_unknown"] += 1
                 continue
             track = slot.up_track
-            track.keyframes.want()
+            track.want_keyframe()
             self._attention.add(track)
             actions += self._keyframe_request(track, now)
         return actions

@@ -57,6 +57,7 @@ class UpTrack:
         self.rtx_ssrc = spec.rtx_ssrc
         self.anchor: Anchor | None = None
         self.keyframes = KeyframeRequests()
+        self.needs_attention = False
         self.history = History(HISTORY_SIZE[spec.kind])
         self.statistics = ReceptionStatistics(spec.codecs[0].codec.clock_rate)
         self.missing = MissingPackets(
@@ -94,10 +95,14 @@ class UpTrack:
         """Whether a subscriber still waits for his first packet."""
         return bool(self.waiting)
 
-    @property
-    def needs_attention(self) -> bool:
-        """Whether something of this track waits for a moment in time."""
-        return self.missing.missing > 0 or self.keyframes.deadline is not None
+    def settle_attention(self) -> None:
+        """Looks anew whether something of this track waits for a moment in time."""
+        self.needs_attention = self.missing.missing > 0 or self.keyframes.deadline is not None
+
+    def want_keyframe(self) -> None:
+        """Somebody needs a keyframe; the request goes out as soon as one may."""
+        self.keyframes.want()
+        self.needs_attention = True
 
     def learn(self, rtp: RtpPacket) -> bool:
         """Takes an SSRC that the offer did not name; False when the payload type says that it is not this track's."""
@@ -216,10 +221,11 @@ class UpTrack:
                 actions += down_track.switch(packet, now)
 
     def _hole(self, first: int, end: int) -> None:
+        self.needs_attention = True
         if end - first > _WIDEST_HOLE:
             for temporal_class in self.classes:
                 temporal_class.skip(end - first)
-            self.keyframes.want()
+            self.want_keyframe()
             return
         for number in range(first, end):
             for temporal_class in self.classes:
