@@ -205,7 +205,7 @@ def test_one_offer_is_in_flight_at_a_time(server: Server) -> None:
 
 
 def test_64_participants_are_seated_by_7_offers() -> None:
-    server = Server()
+    server = Server(limits=Limits(seats_per_subscriber=64))
     bo = server.joins("bo")
     others = [server.joins(f"p{number}", auto_subscribe=False) for number in range(63)]
     for other in others:
@@ -215,7 +215,7 @@ def test_64_participants_are_seated_by_7_offers() -> None:
 
 
 def test_a_joiner_of_a_full_room_is_seated_by_one_offer() -> None:
-    server = Server()
+    server = Server(limits=Limits(seats_per_subscriber=32))
     for number in range(20):
         server.joins(f"p{number}", auto_subscribe=False).publishes(Source.CAMERA)
     bo = server.joins("bo")

@@ -195,11 +195,12 @@ class AnyMeeting(RuleBasedStateMachine):
     @invariant()
     def each_subscription_flows_or_has_a_reason(self) -> None:
         for one in self.meeting or ():
-            (leg,) = self.server.open_legs(one.member.id, LegRole.SUBSCRIBER) or [None]
-            flowing = set(self.server.legs[leg].slots.values()) if leg is not None else set()
+            legs = self.server.open_legs(one.member.id, LegRole.SUBSCRIBER)
+            assert len(legs) <= 1
+            flowing = {ref for leg in legs for ref in self.server.legs[leg].slots.values()}
+            is_connected = any(self.server.legs[leg].is_connected for leg in legs)
             for ref in one.member.subscriptions:
                 reason = one.down.seats.reason(ref)
-                is_connected = leg is not None and self.server.legs[leg].is_connected
                 assert (ref in flowing) == (reason is None and is_connected)
             assert flowing <= one.member.subscriptions.keys()
 

@@ -148,7 +148,7 @@ class Downstream:
             self.leg = None
 
     def resumed(self) -> None:
-        """The client is back on another WebSocket: repeat the offer that it may not have read, with the slots of now."""
+        """The client is back: repeat the offer that it may not have read, with the slots of now."""
         if self._offer is not None:
             self._outbox.say(self._session, replace(self._offer, slots=self.seats.slots))
 

@@ -11,7 +11,9 @@ class Limits:
 
     participants_per_room: int = 64
     tracks_per_participant: int = 8
-    seats_per_subscriber: int = 96
+    seats_per_subscriber: int = 16
+    """Bounded by the client's answer, which must fit into a message of 64 KiB: aiortc's has 2.2 kB a seat
+    and 200 bytes more for each of its ICE candidates."""
     unjoined_connections: int = 200
     messages_per_s: int = 50
     join_timeout_s: float = 10.0
