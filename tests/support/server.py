@@ -1,6 +1,6 @@
 """A real server on loopback inside the test's own process, and what a test needs to talk to it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,7 @@ from hushroom_sfu.conversation.limits import Limits
 from hushroom_sfu.plane.leg import LegLimits
 from hushroom_sfu.server import Server
 
-__all__ = ["SECRET", "running_server"]
+__all__ = ["SECRET", "metric", "running_server"]
 
 SECRET = Secret(b"a secret of the tests, 32 bytes or more")
 
@@ -27,3 +27,11 @@ async def running_server(
     config = replace(Config(port=0, udp_port=0, secret=secret, limits=limits or Limits()), **settings)
     async with Server(config, leg_limits=leg_limits) as server:
         yield server
+
+
+def metric(server: Server, name: str, label: str | None = None) -> float:
+    """What a metric says now; of those with a label, the value of one label or the sum of all."""
+    (family,) = (family for family in server.metrics() if family.name == name)
+    if not isinstance(family.values, Mapping):
+        return family.values
+    return sum(family.values.values()) if label is None else family.values[label]
