@@ -65,8 +65,11 @@ class Bench:
         drops = sum(self._plane.forwarder.drops.values()) + sum(self._plane.drops.values())
         return {"cpu_ns": time.process_time_ns(), "sent": sent, "drops": drops}
 
-    def bare(self, packets: int) -> float:
-        """CPU in ns of one bare `protect` and `sendto` a packet, to the same subscribers by a plain UDP socket."""
+    def bare(self, packets: int, gap_s: float) -> float:
+        """CPU in ns of one bare `protect` and `sendto` a packet, to the same subscribers by a plain UDP socket.
+
+        With a gap the loop sleeps between rounds, as one that is fed by a network does.
+        """
         addresses = [leg.route[0] for leg in self._legs.values() if leg.role is LegRole.SUBSCRIBER and leg.route]
         sessions = [_session() for _ in addresses]
         targets = list(zip(sessions, addresses, strict=True))
@@ -78,6 +81,8 @@ class Bench:
         for packet in plain:
             for session, address in targets:
                 sock.sendto(session.protect(packet), address)
+            if gap_s:
+                time.sleep(gap_s)
         return (time.process_time_ns() - began) / (rounds * len(targets))
 
     def memory(self) -> int:
