@@ -92,3 +92,14 @@ def test_libsrtp_names_its_errors_as_the_counters_read_them() -> None:
     assert "authentication failure" in pylibsrtp.ERRORS
     assert "replay check failed (bad index)" in pylibsrtp.ERRORS
     assert "replay check failed (index too old)" in pylibsrtp.ERRORS
+
+
+def test_libsrtp_is_reached_by_the_names_that_libsrtp_py_uses() -> None:
+    from pylibsrtp import _binding  # noqa: PLC0415 (a private module: its absence is this test's failure)
+
+    assert version("pylibsrtp").startswith("1."), "read pylibsrtp/__init__.py again, then move this pin and the others"
+    session = pylibsrtp.Session()
+    assert session._srtp[0] != _binding.ffi.NULL
+    for name in ("srtp_protect", "srtp_protect_rtcp", "srtp_unprotect", "srtp_unprotect_rtcp"):
+        assert hasattr(_binding.lib, name), f"pylibsrtp's binding has no {name} any more"
+    assert pylibsrtp.ERRORS[7] == "authentication failure"

@@ -1,10 +1,11 @@
-"""SRTP and SRTCP of one leg (RFC 3711, RFC 7714) by pylibsrtp's public interface. Packets, hop by hop: never frames."""
+"""SRTP and SRTCP of one leg (RFC 3711, RFC 7714). Packets, hop by hop: never frames."""
 
 from typing import Final
 
 import pylibsrtp
 
 from hushroom_sfu.plane.drops import Drop, Drops
+from hushroom_sfu.plane.libsrtp import protector, rtcp_protector, rtcp_unprotector, unprotector
 
 __all__ = ["MAX_PLAIN_BYTES", "MAX_SSRCS", "SrtpTransforms", "is_rtcp"]
 
@@ -32,12 +33,12 @@ class SrtpTransforms:
     exposes the leg's authentication key.
     """
 
-    __slots__ = ("_drops", "_protect", "_protect_rtcp", "_rx", "_ssrcs", "_tx", "_unprotect", "_unprotect_rtcp")
+    __slots__ = ("_drops", "_protect", "_protect_rtcp", "_sessions", "_ssrcs", "_unprotect", "_unprotect_rtcp")
 
     def __init__(self, receiving: pylibsrtp.Session, sending: pylibsrtp.Session, drops: Drops) -> None:
-        self._rx, self._tx = receiving, sending
-        self._protect, self._protect_rtcp = sending.protect, sending.protect_rtcp
-        self._unprotect, self._unprotect_rtcp = receiving.unprotect, receiving.unprotect_rtcp
+        self._sessions = (receiving, sending)  # the functions below hold their contexts, not them
+        self._protect, self._protect_rtcp = protector(sending), rtcp_protector(sending)
+        self._unprotect, self._unprotect_rtcp = unprotector(receiving), rtcp_unprotector(receiving)
         self._ssrcs: set[bytes] = set()
         self._drops = drops
 
