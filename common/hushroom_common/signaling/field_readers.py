@@ -17,7 +17,7 @@ __all__ = ["MAX_LENGTHS", "MAX_SDP_CHARS", "Reader", "list_reader", "optional_re
 Reader = Callable[[object], object]
 
 MAX_SDP_CHARS = 250_000
-"""Characters in one session description: the server's offer of 96 seats has 180 000. Clients' messages are shorter."""
+"""Characters in one session description: the server's offer of 64 seats has 120 000. Clients' messages are shorter."""
 
 MAX_LENGTHS: dict[object, int] = {ParticipantInfo: 64, TrackInfo: 16, OfferedTrack: 16, Slot: 256}
 """Entries in a list, by what it lists."""
