@@ -30,6 +30,11 @@ class PublishedTrack:
         """The m-line that carries it, once an offer was made."""
         return self._transceiver.mid or ""
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the last answer takes it."""
+        return self._transceiver.currentDirection == "sendonly"
+
 
 class PublisherConnection:
     """The client's publisher leg: it always offers.
@@ -90,7 +95,7 @@ class PublisherConnection:
         """Take the answer to the last offer. Raises ProtocolError for one that cannot be used."""
         await self._peer.describe_remotely(sdp, "answer")
         for published in self._tracks:
-            if published._transceiver.currentDirection == "sendonly" and published._track.feed is None:
+            if published.is_accepted and published._track.feed is None:
                 published._track.attach(published.feed)
 
     async def close(self) -> None:
