@@ -8,12 +8,12 @@ from hushroom_common.codecs.marks import Marks
 from hushroom_common.ids import LegId
 from hushroom_common.rtcp import SenderReport, ntp_from_unix
 from hushroom_common.rtp import RtpPacket, wrap_rtx
-from hushroom_common.serial import seq_distance
 from hushroom_sfu.core.actions import Action, Transmit
-from hushroom_sfu.core.packet import Filler, MediaPacket
+from hushroom_sfu.core.packet import MediaPacket
 from hushroom_sfu.core.route import Route, rewritten
 from hushroom_sfu.core.specs import DownTrackSpec, NegotiatedCodec
-from hushroom_sfu.core.temporal_class import Placement, TemporalClass
+from hushroom_sfu.core.stint import Stint
+from hushroom_sfu.core.temporal_class import TemporalClass
 from hushroom_sfu.core.token_bucket import TokenBucket
 from hushroom_sfu.core.up_track import UpTrack
 
@@ -23,7 +23,7 @@ DownTrackId = NewType("DownTrackId", int)
 
 ALL_TEMPORAL_LAYERS = 7
 
-_ROUTES_KEPT = 4
+_STINTS_KEPT = 4
 _RETRANSMISSIONS_AT_ONCE = 512
 _RETRANSMISSIONS_PER_S = 512
 
@@ -45,11 +45,12 @@ class DownTrack:
         self.leg = leg
         self.spec = spec
         self.up_track: UpTrack | None = None
-        self.route: Route | None = None
         self.fraction_lost = 0.0
+        self.owes_report = False
         self._codec: NegotiatedCodec | None = None
         self._max_temporal_id = ALL_TEMPORAL_LAYERS
-        self._routes: deque[Route] = deque(maxlen=_ROUTES_KEPT)
+        self._stint: Stint | None = None
+        self._stints: deque[Stint] = deque(maxlen=_STINTS_KEPT)
         self._drops = drops
         self._budget = TokenBucket(_RETRANSMISSIONS_AT_ONCE, _RETRANSMISSIONS_PER_S, now)
         # RFC 3711 §3.3.1: receivers guess the roll-over counter as 0, so the first number stays below 2^15.
@@ -61,7 +62,6 @@ class DownTrack:
         self._last_tl0picidx = -1
         self._packets_before = 0
         self._octets_before = 0
-        self._class_start = (0, 0)
 
     # --- which track fills the slot ---------------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ class DownTrack:
         for pending in (up_track.waiting, up_track.switching):
             if self in pending:
                 pending.remove(self)
-        actions = self._end_route(now)
+        actions = self._end_stint(now)
         up_track.forget_empty_classes()
         self.up_track = None
         return actions
@@ -94,11 +94,11 @@ class DownTrack:
         """Asks for temporal layers up to that one; the switch happens where the stream allows it."""
         up_track = self.up_track
         self._max_temporal_id = max_temporal_id
-        if up_track is None or self.route is None:
+        if up_track is None or self._stint is None:
             return
         if self in up_track.switching:
             up_track.switching.remove(self)
-        if self.route.numbering.max_temporal_id != max_temporal_id:
+        if self._stint.numbering.max_temporal_id != max_temporal_id:
             up_track.switching.append(self)
 
     # --- moments of change, called by the UpTrack ---------------------------------------------------------------
@@ -107,7 +107,7 @@ class DownTrack:
         """Begins with this packet, the next in order."""
         up_track = self._carried()
         temporal_class = up_track.class_of(self._max_temporal_id)
-        self._begin_route(
+        self._begin_stint(
             temporal_class, temporal_class.next_number(packet.number), packet, temporal_class.dropped_frames, now
         )
         return []
@@ -130,7 +130,7 @@ class DownTrack:
             up_track.waiting.append(self)
             up_track.want_keyframe()
             return []
-        route = self._begin_route(temporal_class, placement.number, packet, placement.dropped_frames, now)
+        route = self._begin_stint(temporal_class, placement.number, packet, placement.dropped_frames, now)
         actions: list[Action] = []
         for number in range(packet.number, end):
             kept, place = up_track.history.get(number), temporal_class.placed(number)
@@ -140,29 +140,26 @@ class DownTrack:
 
     def may_switch(self, marks: Marks) -> bool:
         """Whether a wished layer change may happen before a frame with these marks, the first of its frame."""
-        route = self.route
-        if route is None:
+        if self._stint is None:
             return False
-        if self._max_temporal_id < route.numbering.max_temporal_id or marks.starts_keyframe:
+        highest = self._stint.numbering.max_temporal_id
+        if self._max_temporal_id < highest or marks.starts_keyframe:
             return True
-        return marks.is_switch_point and marks.temporal_id > route.numbering.max_temporal_id
+        return marks.is_switch_point and marks.temporal_id > highest
 
     def switch(self, packet: MediaPacket, now: float) -> list[Action]:
         """Moves to the wished class before this packet; sequence numbers and PictureIDs go on without a step."""
-        up_track, old = self._carried(), self.route
+        up_track, old = self._carried(), self._stint
         if old is None:
             return []
-        dropped_before = old.numbering.dropped_frames
-        picture_id_base, tl0picidx_base, timestamp_base = old.picture_id_base, old.tl0picidx_base, old.timestamp_base
-        actions = self._end_route(now, at=packet.number)
+        actions = self._end_stint(now, at=packet.number)
         temporal_class = up_track.class_of(self._max_temporal_id)
-        first = temporal_class.next_number(packet.number)
-        self._add_route(
+        self._add_stint(
             temporal_class,
-            first,
-            timestamp_base=timestamp_base,
-            picture_id_base=picture_id_base + dropped_before - temporal_class.dropped_frames,
-            tl0picidx_base=tl0picidx_base,
+            temporal_class.next_number(packet.number),
+            timestamp_base=old.route.timestamp_base,
+            picture_id_base=old.route.picture_id_base + old.numbering.dropped_frames - temporal_class.dropped_frames,
+            tl0picidx_base=old.route.tl0picidx_base,
         )
         up_track.forget_empty_classes()
         return actions
@@ -171,30 +168,25 @@ class DownTrack:
 
     def retransmit(self, sequence_number: int, now: float) -> list[Action]:
         """Answers a NACK: by RTX where negotiated, else with a packet identical to the one that was lost."""
-        for route in reversed(self._routes):
-            number = self._number_of(route, sequence_number)
+        for stint in reversed(self._stints):
+            number = stint.number_of(sequence_number)
             if number is None:
                 continue
-            found = self._sent_under(route, number)
-            if found is None:
-                self._drops["nack_not_in_history"] += 1
-                return []
+            repeat = stint.repeat(number)
+            if repeat is None:
+                return self._refused("nack_not_in_history")
             if not self._budget.take(now):
-                self._drops["nack_over_budget"] += 1
-                return []
-            placement, packet = found
-            plain = rewritten(route, number, placement.dropped_frames, packet)
-            return [Transmit(self.leg, self._as_rtx(route, plain))]
-        self._drops["nack_unknown"] += 1
-        return []
+                return self._refused("nack_over_budget")
+            return [Transmit(self.leg, self._as_rtx(stint, repeat))]
+        return self._refused("nack_unknown")
 
     def sender_report(self, unix_s: float) -> SenderReport | None:
         """This slot's report on the server's clock; None before the publisher's first one or the first packet."""
-        up_track, route = self.up_track, self.route
-        if up_track is None or route is None or up_track.anchor is None:
+        up_track, stint = self.up_track, self._stint
+        if up_track is None or stint is None or up_track.anchor is None:
             return None
-        rtp_time = up_track.anchor.rtp_time_at(unix_s, up_track.clock_rate) - route.timestamp_base
-        packets, octets = self._sent_by(route)
+        rtp_time = up_track.anchor.rtp_time_at(unix_s, up_track.clock_rate) - stint.route.timestamp_base
+        packets, octets = stint.sent()
         return SenderReport(
             ssrc=self.spec.ssrc,
             ntp_time=ntp_from_unix(unix_s),
@@ -210,7 +202,7 @@ class DownTrack:
             raise RuntimeError("this slot carries no track")
         return self.up_track
 
-    def _begin_route(
+    def _begin_stint(
         self, temporal_class: TemporalClass, first: int, packet: MediaPacket, dropped_frames: int, now: float
     ) -> Route:
         marks, up_track = packet.marks, self._carried()
@@ -223,8 +215,8 @@ class DownTrack:
             picture_id_base = marks.picture_id - dropped_frames - self._last_picture_id - 1
         if self._last_tl0picidx >= 0 and marks.tl0picidx >= 0:
             tl0picidx_base = marks.tl0picidx - self._last_tl0picidx - 1
-        up_track.started_slots.append(self)
-        return self._add_route(
+        self.owes_report = up_track.has_started_slots = True
+        return self._add_stint(
             temporal_class,
             first,
             timestamp_base=timestamp_base,
@@ -232,7 +224,7 @@ class DownTrack:
             tl0picidx_base=tl0picidx_base,
         )
 
-    def _add_route(
+    def _add_stint(
         self,
         temporal_class: TemporalClass,
         first: int,
@@ -246,11 +238,8 @@ class DownTrack:
             raise RuntimeError("this slot carries no codec")
         route = Route(
             leg=self.leg,
-            numbering=temporal_class,
-            history=up_track.history,
             ssrc=self.spec.ssrc,
             payload_type=codec.payload_type,
-            rtx_payload_type=codec.rtx_payload_type if self.spec.rtx_ssrc is not None else None,
             extension_map=up_track.extension_map(self.spec.extensions),
             first_number=first,
             sequence_base=first - self._next_sequence_number,
@@ -258,74 +247,41 @@ class DownTrack:
             picture_id_base=picture_id_base,
             tl0picidx_base=tl0picidx_base,
         )
-        temporal_class.routes.append(route)
-        self._class_start = (temporal_class.packets, temporal_class.octets)
-        self._routes.append(route)
-        self.route = route
+        rtx_payload_type = codec.rtx_payload_type if self.spec.rtx_ssrc is not None else None
+        self._stint = Stint(route, temporal_class, up_track.history, rtx_payload_type)
+        self._stints.append(self._stint)
         return route
 
-    def _end_route(self, now: float, at: int | None = None) -> list[Action]:
-        """Ends the route before ingress number `at` (default: after the last one); fills what is still missing."""
-        route, up_track = self.route, self._carried()
-        if route is None or up_track.last is None:
+    def _end_stint(self, now: float, at: int | None = None) -> list[Action]:
+        """Ends the stint before ingress number `at` (default: after the last one)."""
+        stint, up_track = self._stint, self._carried()
+        if stint is None or up_track.last is None:
             return []
-        temporal_class, last = route.numbering, up_track.last
-        temporal_class.routes.remove(route)
-        end = last.number + 1 if at is None else at
-        route.end_number = temporal_class.next_number(end)
-        self._next_sequence_number = (route.end_number - route.sequence_base) & 0xFFFF
-        packets, octets = self._sent_by(route)
+        route, last = stint.route, up_track.last
+        actions = stint.end(last.number + 1 if at is None else at, last.timestamp, self.leg)
+        self._next_sequence_number = stint.next_sequence_number
+        packets, octets = stint.sent()
         self._packets_before += packets
         self._octets_before += octets
         self._last_timestamp = (last.timestamp - route.timestamp_base) & 0xFFFFFFFF
         self._last_timestamp_at = now
-        if not last.is_filler and last.marks.picture_id >= 0:
-            self._last_picture_id = last.marks.picture_id - temporal_class.dropped_frames - route.picture_id_base
-            self._last_tl0picidx = last.marks.tl0picidx - route.tl0picidx_base
-        self.route = None
-        return self._fill_holes(route, up_track, last, end)
-
-    def _fill_holes(self, route: Route, up_track: UpTrack, last: MediaPacket, end: int) -> list[Action]:
-        actions: list[Action] = []
-        for ingress in range(end - up_track.history.size, end):
-            placement = route.numbering.placed(ingress)
-            if placement is None or not route.covers(placement.number) or up_track.history.get(ingress) is not None:
-                continue
-            route.filled[placement.number] = last.timestamp
-            filler = Filler(ingress, last.timestamp)
-            actions.append(Transmit(self.leg, rewritten(route, placement.number, 0, filler)))
+        marks = up_track.last_marks()
+        if marks.picture_id >= 0:
+            self._last_picture_id = marks.picture_id - stint.numbering.dropped_frames - route.picture_id_base
+        if marks.tl0picidx >= 0:
+            self._last_tl0picidx = marks.tl0picidx - route.tl0picidx_base
+        self._stint = None
         return actions
 
-    def _sent_by(self, route: Route) -> tuple[int, int]:
-        packets, octets = self._class_start
-        return route.numbering.packets - packets, route.numbering.octets - octets
+    def _refused(self, reason: str) -> list[Action]:
+        self._drops[reason] += 1
+        return []
 
-    def _number_of(self, route: Route, sequence_number: int) -> int | None:
-        """The class number under which this route sent that sequence number, if it did."""
-        newest = route.end_number - 1 if route.end_number is not None else route.numbering.newest
-        number = newest + seq_distance(sequence_number, (newest - route.sequence_base) & 0xFFFF)
-        return number if number <= newest and route.covers(number) else None
-
-    def _sent_under(self, route: Route, number: int) -> tuple[Placement, MediaPacket] | None:
-        """What was sent under a class number: found again exactly, or not at all."""
-        ingress = route.numbering.ingress_of(number)
-        if ingress is None:
-            return None
-        placement = route.numbering.placed(ingress)
-        if placement is None:
-            return None
-        if number in route.filled:
-            return placement, Filler(ingress, route.filled[number])
-        packet = route.history.get(ingress)
-        if packet is None:
-            return None
-        return placement, Filler(ingress, packet.timestamp) if placement.is_filler else packet
-
-    def _as_rtx(self, route: Route, plain: bytes) -> bytes:
-        if route.rtx_payload_type is None or self.spec.rtx_ssrc is None:
+    def _as_rtx(self, stint: Stint, plain: bytes) -> bytes:
+        if stint.rtx_payload_type is None or self.spec.rtx_ssrc is None:
             return plain
         number = self._next_rtx_number
         self._next_rtx_number = (number + 1) & 0xFFFF
         return wrap_rtx(
-            RtpPacket.parse(plain), payload_type=route.rtx_payload_type, ssrc=self.spec.rtx_ssrc, sequence_number=number
+            RtpPacket.parse(plain), payload_type=stint.rtx_payload_type, ssrc=self.spec.rtx_ssrc, sequence_number=number
         )

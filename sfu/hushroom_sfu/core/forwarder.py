@@ -141,7 +141,7 @@ class Forwarder:
         actions = track.receive(rtp, now)
         if track.needs_attention:
             self._attention.add(track)
-        if track.started_slots:
+        if track.has_started_slots:
             self._report_started(track, now, actions)
         return actions
 
@@ -274,7 +274,11 @@ class Forwarder:
                 slot.fraction_lost = block.fraction_lost / 256
 
     def _report_started(self, track: UpTrack, now: float, actions: list[Action]) -> None:
-        slots, track.started_slots = track.started_slots, []
+        """Reports at once for slots with a new track: until then their receivers cannot keep sound and picture together."""
+        track.has_started_slots = False
+        slots = [slot for slot in self._down_tracks.values() if slot.up_track is track and slot.owes_report]
+        for slot in slots:
+            slot.owes_report = False
         actions += self._report_at_once(slots, now)
 
     def _report_at_once(self, slots: Iterable[DownTrack], now: float) -> list[Action]:

@@ -1,21 +1,16 @@
 """One subscriber's copy of a track: the numbers that turn an ingress packet into his, frozen while they are in use.
 
-A route never changes once a packet went out under it, save for its end: a new layer or a new track in the slot makes a
-new route. So a retransmission is built from the same numbers as the packet that it repeats, and is identical to the
-last bit: SRTP must never protect one index with two contents (RFC 3711 §9.1, RFC 7714 §8.4).
+A route never changes: a new layer or a new track in the slot makes a new route. So a retransmission is built from the
+same numbers as the packet that it repeats, and is identical to the last bit: SRTP must never protect one index with two
+contents (RFC 3711 §9.1, RFC 7714 §8.4).
 """
 
 import struct
-from typing import TYPE_CHECKING
 
 from hushroom_common.codecs.marks import rewrite_picture_numbers
 from hushroom_common.header_extensions import ExtensionMap
 from hushroom_common.ids import LegId
-from hushroom_sfu.core.history import History
 from hushroom_sfu.core.packet import FILLER_SIZE, MediaPacket
-
-if TYPE_CHECKING:
-    from hushroom_sfu.core.temporal_class import TemporalClass
 
 __all__ = ["Route", "rewritten"]
 
@@ -27,22 +22,16 @@ class Route:
     """The compiled decision "this track goes to that slot like this".
 
     `*_base` are subtracted from the ingress numbers, modulo their width. `first_number` is the class number (see
-    `temporal_class`) of the first packet, `end_number` one past the last, None while the route is alive.
-    `filled` holds the numbers that were still missing when the route ended, with the RTP time of the padding sent then.
+    `temporal_class`) of the first packet.
     """
 
     __slots__ = (
-        "end_number",
         "extension_map",
-        "filled",
         "first_number",
-        "history",
         "keeps_picture_numbers",
         "leg",
-        "numbering",
         "payload_type",
         "picture_id_base",
-        "rtx_payload_type",
         "sequence_base",
         "ssrc",
         "timestamp_base",
@@ -53,37 +42,25 @@ class Route:
         self,
         *,
         leg: LegId,
-        numbering: "TemporalClass",
-        history: History,
         ssrc: int,
         payload_type: int,
-        rtx_payload_type: int | None,
         extension_map: ExtensionMap,
         first_number: int,
         sequence_base: int,
-        timestamp_base: int = 0,
-        picture_id_base: int = 0,
-        tl0picidx_base: int = 0,
+        timestamp_base: int,
+        picture_id_base: int,
+        tl0picidx_base: int,
     ) -> None:
         self.leg = leg
-        self.numbering = numbering
-        self.history = history
         self.ssrc = ssrc
         self.payload_type = payload_type
-        self.rtx_payload_type = rtx_payload_type
         self.extension_map = extension_map
         self.first_number = first_number
-        self.end_number: int | None = None
-        self.filled: dict[int, int] = {}
         self.sequence_base = sequence_base
         self.timestamp_base = timestamp_base
         self.picture_id_base = picture_id_base
         self.tl0picidx_base = tl0picidx_base
         self.keeps_picture_numbers = not (picture_id_base or tl0picidx_base)
-
-    def covers(self, number: int) -> bool:
-        """Whether this route is or was responsible for a class number."""
-        return self.first_number <= number and (self.end_number is None or number < self.end_number)
 
 
 def rewritten(route: Route, number: int, dropped_frames: int, packet: MediaPacket) -> bytes:

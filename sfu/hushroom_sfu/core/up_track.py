@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NewType
+from typing import NewType, Protocol
 
 from hushroom_common.codecs import read_marks
 from hushroom_common.codecs.dependency_descriptor import DependencyDescriptorReader
@@ -23,10 +23,7 @@ from hushroom_sfu.core.source_clock import Anchor
 from hushroom_sfu.core.specs import UpTrackSpec
 from hushroom_sfu.core.temporal_class import TemporalClass
 
-if TYPE_CHECKING:
-    from hushroom_sfu.core.down_track import DownTrack
-
-__all__ = ["FORWARDED_EXTENSIONS", "UpTrack", "UpTrackId"]
+__all__ = ["FORWARDED_EXTENSIONS", "Follower", "UpTrack", "UpTrackId"]
 
 UpTrackId = NewType("UpTrackId", int)
 
@@ -44,6 +41,22 @@ _WAIT_WITH_NACK_S = 1.0
 _WAIT_WITHOUT_NACK_S = 0.2
 _WIDEST_HOLE = 128
 """Missing numbers in a row that are still worth waiting for; a wider hole is closed and costs a keyframe."""
+
+
+class Follower(Protocol):
+    """A slot that this track fills or will fill, told of the moments at which it may begin or change."""
+
+    def start(self, packet: MediaPacket, now: float) -> list[Action]:
+        """Begins with this packet, the next in order."""
+
+    def start_from_history(self, packet: MediaPacket, now: float) -> list[Action]:
+        """Begins with this packet, which came late."""
+
+    def may_switch(self, marks: Marks) -> bool:
+        """Whether a wished change of layers may happen before the frame that begins with these marks."""
+
+    def switch(self, packet: MediaPacket, now: float) -> list[Action]:
+        """Changes layers before this packet."""
 
 
 class UpTrack:
@@ -65,9 +78,9 @@ class UpTrack:
             max_age_s=_WAIT_WITH_NACK_S if spec.wants_nack else _WAIT_WITHOUT_NACK_S,
             max_tries=20,
         )
-        self.waiting: list[DownTrack] = []
-        self.switching: list[DownTrack] = []
-        self.started_slots: list[DownTrack] = []
+        self.waiting: list[Follower] = []
+        self.switching: list[Follower] = []
+        self.has_started_slots = False
         self.classes: list[TemporalClass] = []
         self.last: MediaPacket | None = None
         self._drops = drops
@@ -113,6 +126,15 @@ class UpTrack:
         else:
             return False
         return True
+
+    def last_marks(self) -> Marks:
+        """Those of the last packet that carried something."""
+        last = self.last
+        for number in range(last.number, last.number - self.history.size, -1) if last is not None else ():
+            packet = self.history.get(number)
+            if packet is not None and not packet.is_filler:
+                return packet.marks
+        return NO_MARKS
 
     def class_of(self, max_temporal_id: int) -> TemporalClass:
         """The class of subscribers up to that temporal layer, made when the first of them comes."""
@@ -252,7 +274,7 @@ class UpTrack:
             actions += [
                 Transmit(route.leg, rewritten(route, placement.number, placement.dropped_frames, sent))
                 for route in temporal_class.routes
-                if route.covers(placement.number)
+                if route.first_number <= placement.number
             ]
         return actions
 
