@@ -25,8 +25,6 @@ from hushroom_sfu.web.tokens import mint
 
 __all__ = ["main"]
 
-log = logging.getLogger("hushroom_sfu")
-
 _EXAMPLES = """\
 examples:
   hushroom-sfu --open                       anyone on this machine may join
@@ -65,8 +63,11 @@ def _serve(argv: Sequence[str]) -> int:
     parser.add_argument("--version", action="version", version=f"hushroom-sfu {version('hushroom-sfu')}")
     add_server_flags(parser)
     config = read_config(parser.parse_args(argv), os.environ)
-    log_to_stderr(config.log_level)
-    asyncio.run(_run(config))
+    handler = log_to_stderr(config.log_level)
+    try:
+        asyncio.run(_run(config))
+    finally:
+        logging.getLogger().removeHandler(handler)
     return 0
 
 

@@ -47,6 +47,8 @@ class Config:
     """The largest message of a client."""
     max_idle_s: float = 10.0
     """How long a TCP connection may do without becoming a WebSocket."""
+    heartbeat_s: float = 10.0
+    """How long a WebSocket may be silent before it is pinged; it is closed half as long after that."""
     log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
 

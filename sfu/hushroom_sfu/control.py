@@ -113,12 +113,8 @@ class Control:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def drain(self) -> None:
-        """Let nobody in any more."""
-        self._switchboard.drain()
-
     def shut_down(self) -> None:
-        """Tell everybody that the server is going down, and close."""
+        """Tell everybody that the server is going down, and close. Nobody is let in any more."""
         with self._survives(None):
             self._put(self._switchboard.shut_down(self._clock()))
 
@@ -138,7 +134,8 @@ class Control:
         self._is_carrying_out = True
         try:
             while self._actions:
-                self._carry_out(self._actions.popleft())
+                with self._survives(None):
+                    self._carry_out(self._actions.popleft())
         finally:
             self._is_carrying_out = False
         self._set_clock_soon()
@@ -164,7 +161,7 @@ class Control:
 
     @contextmanager
     def _survives(self, number: ConnectionId | None) -> Iterator[None]:
-        """A mistake of ours costs the client that it happened to its connection, and nobody else anything."""
+        """A mistake of ours costs the client whose input brought it to light his connection, and nobody else."""
         try:
             yield
         except Exception:

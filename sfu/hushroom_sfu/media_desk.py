@@ -52,11 +52,6 @@ class MediaDesk:
         self._tracks: dict[PublicationRef, tuple[LegId, UpTrackId]] = {}
         self._slots: dict[LegId, dict[str, DownTrackId]] = {}
 
-    @property
-    def track_count(self) -> int:
-        """Tracks that are published on legs."""
-        return len(self._tracks)
-
     def open_leg(self, role: LegRole) -> tuple[LegId, LocalTransport]:
         """A new leg and what SDP says of it."""
         leg = self._plane.open_leg(role, lambda state, reason: self._changed(leg.id, state, reason))

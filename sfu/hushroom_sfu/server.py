@@ -70,6 +70,7 @@ class Server:
                 self.metrics,
                 idle,
                 max_message_bytes=config.max_message_bytes,
+                heartbeat_s=config.heartbeat_s,
                 for_this_machine_only=config.is_open and not config.is_open_to_network,
                 clock=self._clock,
             )

@@ -64,6 +64,7 @@ _SETTINGS = (
     _Setting("max-message-bytes", "N", f"bytes in a message of a client (default {_DEFAULTS.max_message_bytes})"),
     _Setting("join-timeout", "SECONDS", f"seconds to say Join (default {_LIMITS.join_timeout_s:g})"),
     _Setting("resume-window", "SECONDS", f"seconds to resume a lost WebSocket (default {_LIMITS.resume_window_s:g})"),
+    _Setting("max-idle", "SECONDS", f"seconds that a TCP connection may do nothing (default {_DEFAULTS.max_idle_s:g})"),
     _Setting("log-level", "LEVEL", f"{', '.join(LOG_LEVELS)} (default {_DEFAULTS.log_level})"),
 )
 _BY_NAME = {setting.name: setting for setting in _SETTINGS}
@@ -93,6 +94,7 @@ def read_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Co
         secret=_secret(read),
         is_open_to_network=read.switch("open-to-network"),
         max_message_bytes=read.one("max-message-bytes", _count, _DEFAULTS.max_message_bytes),
+        max_idle_s=read.one("max-idle", _seconds, _DEFAULTS.max_idle_s),
         log_level=read.one("log-level", str, _DEFAULTS.log_level),
         limits=Limits(
             participants_per_room=read.one("max-participants", _count, _LIMITS.participants_per_room),

@@ -24,6 +24,7 @@ from hushroom_common.signaling import (
     TokenRenewed,
     encode,
 )
+from hushroom_sfu.conversation.actions import RoomEventKind
 from hushroom_sfu.conversation.limits import Limits
 from hushroom_sfu.conversation.switchboard import Counts
 from hushroom_sfu.start_error import StartError
@@ -298,6 +299,31 @@ async def test_who_does_not_read_is_cut_off_and_may_resume() -> None:
         await again.resume(joined.resume_token)
         assert (await again.hear(KeyStepHint)).participant
         assert server.control.counts.participants == 2
+
+
+async def test_who_answers_no_ping_is_gone_and_who_does_stays() -> None:
+    limits = Limits(resume_window_s=0.5)
+    async with (
+        running_server(heartbeat_s=0.2, limits=limits) as server,
+        joining(server, "bo") as (bo, _),
+        aiohttp.ClientSession() as session,
+        session.ws_connect(server.url + "/signal", autoping=False) as websocket,
+    ):
+        await Caller(websocket).join()
+        assert (await bo.hear(ParticipantLeft)).reason is LeaveReason.CONNECTION_LOST
+        assert server.control.counts.connections == 1
+
+
+async def test_a_mistake_of_ours_costs_nobody_else_anything() -> None:
+    def mistake(event: object) -> None:
+        raise RuntimeError("a mistake")
+
+    async with running_server() as server, joining(server, "bo") as (bo, _):
+        server.events.once(RoomEventKind.PARTICIPANT_JOINED, mistake)
+        async with joining(server, "ada") as (ada, _):
+            assert metric(server, "hushroom_internal_errors_total") == 1
+            await ada.say(KeyStep(1, 2))
+            assert (await bo.hear(KeyStepHint)).step == 2
 
 
 # --- pages and paths ----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ _OURS = "hushroom"
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/+-<>")
 _TAG_CHARS = 8
+_COMPLAINT_GAP_S = 60.0
 
 
 class RoomTags:
@@ -45,10 +46,9 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
-        is_ours = record.name.partition(".")[0].startswith(_OURS)
         words = [_utc(record.created), record.levelname.lower()]
         fields: dict[str, object] = {}
-        if is_ours:
+        if _is_ours(record):
             words.append(_on_one_line(record.getMessage()))
             fields = {name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS}
         else:
@@ -59,15 +59,38 @@ class LineFormatter(logging.Formatter):
         return " ".join(words)
 
 
+class RareComplaints(logging.Filter):
+    """Lets a library's records through once a minute of each kind: clients can provoke them as they like."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: dict[tuple[str, object], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is shown."""
+        if _is_ours(record):
+            return True
+        kind = record.name, record.exc_info[0] if record.exc_info else record.levelno
+        if record.created - self._passed.get(kind, float("-inf")) < _COMPLAINT_GAP_S:
+            return False
+        self._passed[kind] = record.created
+        return True
+
+
 def log_to_stderr(level: str, stream: TextIO | None = None) -> logging.Handler:
     """Show our records from `level` on and the libraries' from WARNING on; returns the handler, to be removed."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(LineFormatter())
+    handler.addFilter(RareComplaints())
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("hushroom_sfu").setLevel(level.upper())
     return handler
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.startswith(_OURS)
 
 
 def _utc(unix: float) -> str:

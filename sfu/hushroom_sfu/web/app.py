@@ -25,6 +25,7 @@ class Doors:
     metrics: Callable[[], list[Family]]
     idle: IdleConnections
     max_message_bytes: int
+    heartbeat_s: float
     for_this_machine_only: bool
     clock: Callable[[], float]
     is_draining: bool = False
@@ -34,7 +35,9 @@ class Doors:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Serve one WebSocket until it is gone."""
-        socket = SignalSocket(request, max_message_bytes=self.max_message_bytes, clock=self.clock)
+        socket = SignalSocket(
+            request, max_message_bytes=self.max_message_bytes, heartbeat_s=self.heartbeat_s, clock=self.clock
+        )
         self._open.add(socket)
         self._none_open.clear()
         try:

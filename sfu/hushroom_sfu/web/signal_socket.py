@@ -17,7 +17,6 @@ from hushroom_sfu.web.close_codes import INTERNAL_ERROR, NORMAL_CLOSURE, WEBSOCK
 
 __all__ = ["MAX_QUEUED_CHARS", "MAX_QUEUED_MESSAGES", "Listener", "SignalSocket"]
 
-HEARTBEAT_S = 10.0
 CLOSE_LIMIT_S = 2.0
 """How long a client may take to read the last message and close its end."""
 
@@ -44,13 +43,15 @@ class Listener(Protocol):
 class SignalSocket:
     """`send` and `close` never block; `serve` runs until the WebSocket is gone."""
 
-    def __init__(self, request: web.Request, *, max_message_bytes: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, request: web.Request, *, max_message_bytes: int, heartbeat_s: float, clock: Callable[[], float]
+    ) -> None:
         self._request = request
         self._max_message_bytes = max_message_bytes
         self._clock = clock
         # aiohttp hangs up on messages of its limit without a word, so that limit lies above the one that we explain.
         self._websocket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT_S,
+            heartbeat=heartbeat_s,
             autoping=False,
             autoclose=False,
             compress=False,  # no bombs to unpack, and nothing to guess from sizes of compressed secrets
