@@ -274,7 +274,7 @@ class Forwarder:
                 slot.fraction_lost = block.fraction_lost / 256
 
     def _report_started(self, track: UpTrack, now: float, actions: list[Action]) -> None:
-        """Reports at once for slots with a new track: until then their receivers cannot keep sound and picture together."""
+        """Reports at once for slots with a new track: before them sound and picture cannot keep together."""
         track.has_started_slots = False
         slots = [slot for slot in self._down_tracks.values() if slot.up_track is track and slot.owes_report]
         for slot in slots:
