@@ -75,6 +75,12 @@ class Control:
         """What there is now."""
         return self._switchboard.counts
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left of any client; so it is when everybody has gone and the legs have closed."""
+        counts = self.counts
+        return not (self._connections or self._actions or counts.rooms or counts.connections) and self._desk.is_empty
+
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def connected(self, connection: Connection) -> "Speaker":

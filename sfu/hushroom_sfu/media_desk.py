@@ -52,6 +52,11 @@ class MediaDesk:
         self._tracks: dict[PublicationRef, tuple[LegId, UpTrackId]] = {}
         self._slots: dict[LegId, dict[str, DownTrackId]] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left of any leg or track."""
+        return not (self._legs or self._slots or self._tracks)
+
     def open_leg(self, role: LegRole) -> tuple[LegId, LocalTransport]:
         """A new leg and what SDP says of it."""
         leg = self._plane.open_leg(role, lambda state, reason: self._changed(leg.id, state, reason))

@@ -18,15 +18,24 @@ SECRET = Secret(b"a secret of the tests, 32 bytes or more")
 
 @asynccontextmanager
 async def running_server(
-    *, secret: Secret | None = None, limits: Limits | None = None, leg_limits: LegLimits | None = None, **settings: Any
+    *,
+    secret: Secret | None = None,
+    limits: Limits | None = None,
+    leg_limits: LegLimits | None = None,
+    failures: int = 0,
+    **settings: Any,
 ) -> AsyncIterator[Server]:
     """A server on free ports of 127.0.0.1, open to anyone unless a `secret` is given.
 
-    `settings` are fields of `Config`. Enter and leave it in one task: in the test's body, not in a fixture.
+    `settings` are fields of `Config`. Enter and leave it in one task: in the test's body, not in a fixture. Afterwards
+    nothing is left of anybody, and the server made no mistakes but the `failures` that the test provoked.
     """
     config = replace(Config(port=0, udp_port=0, secret=secret, limits=limits or Limits()), **settings)
     async with Server(config, leg_limits=leg_limits) as server:
         yield server
+    assert server.control.failures == failures, "the server made a mistake: see the log"
+    assert server.control.is_empty
+    assert server.plane.leg_count == 0
 
 
 def metric(server: Server, name: str, label: str | None = None) -> float:
