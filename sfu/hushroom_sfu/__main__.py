@@ -7,16 +7,18 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 
 from hushroom_common.errors import WireError
 from hushroom_common.ids import Identity, RoomId
 from hushroom_common.signaling import Join, decode_client, encode
-from hushroom_sfu.config import MIN_SECRET_BYTES, Config, ConfigError
+from hushroom_sfu.config import Config, ConfigError
 from hushroom_sfu.observe.logs import log_to_stderr
 from hushroom_sfu.server import Server
 from hushroom_sfu.settings import add_server_flags, read_config, read_secret
@@ -64,11 +66,19 @@ def _serve(argv: Sequence[str]) -> int:
     add_server_flags(parser)
     config = read_config(parser.parse_args(argv), os.environ)
     handler = log_to_stderr(config.log_level)
+    _raise_file_limit()
     try:
         asyncio.run(_run(config))
     finally:
         logging.getLogger().removeHandler(handler)
     return 0
+
+
+def _raise_file_limit() -> None:
+    """A WebSocket needs a file descriptor, and shells often allow 1024 of the many that the system does."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _run(config: Config) -> None:
@@ -98,12 +108,12 @@ def _token(argv: Sequence[str]) -> int:
     parser.add_argument("--no-subscribe", action="store_true", help="may not receive")
     parser.add_argument("--expires-in", default="1h", metavar="TIME", help="like 90s, 15m, 1h or 7d (default 1h)")
     arguments = parser.parse_args(argv)
-    path = arguments.secret_file or os.environ.get("HUSHROOM_SECRET_FILE")
+    where, path = "--secret-file", arguments.secret_file
+    if not path:
+        where, path = "HUSHROOM_SECRET_FILE", os.environ.get("HUSHROOM_SECRET_FILE")
     if not path:
         raise ConfigError("--secret-file FILE is needed: the one that the server has")
-    secret = read_secret(path)
-    if len(secret) < MIN_SECRET_BYTES:
-        raise ConfigError(f"--secret-file {path} has {len(secret)} bytes, it needs {MIN_SECRET_BYTES} or more")
+    secret = read_secret(path, where)
     expires_in_s = _duration_s(arguments.expires_in)
     try:
         decode_client(encode(Join(RoomId(arguments.room), Identity(arguments.identity))))

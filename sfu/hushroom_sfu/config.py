@@ -55,15 +55,12 @@ class Config:
     def __post_init__(self) -> None:
         _check_host("--host", self.host)
         _check_host("--udp-host", self.media_host)
-        _check_port("--port", self.port)
-        _check_port("--udp-port", self.udp_port)
+        _check_port("--port", self.port, 8080)
+        _check_port("--udp-port", self.udp_port, 3478)
         for address in self.public_ips:
             _check_public_ip(address)
         if self.secret is not None and len(self.secret) < MIN_SECRET_BYTES:
-            raise ConfigError(
-                f"the secret of --secret-file has {len(self.secret)} bytes, it needs {MIN_SECRET_BYTES} or more: "
-                "make one with `head -c 32 /dev/urandom | base64 > FILE`"
-            )
+            raise ConfigError(f"a secret has {MIN_SECRET_BYTES} bytes or more, not {len(self.secret)}")
         if self.secret is None and not self.is_open_to_network:
             for flag, host in (("--host", self.host), ("--udp-host", self.media_host)):
                 if not is_loopback(host):
@@ -110,9 +107,9 @@ def _check_host(flag: str, host: str) -> None:
             ) from None
 
 
-def _check_port(flag: str, port: int) -> None:
+def _check_port(flag: str, port: int, usual: int) -> None:
     if not 0 <= port <= 65_535:
-        raise ConfigError(f"{flag} {port} is not between 0 and 65535: use 8080, or 0 for any free port")
+        raise ConfigError(f"{flag} {port} is not between 0 and 65535: use {usual}, or 0 for any free port")
 
 
 def _check_public_ip(address: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hushroom_common.secret import Secret
-from hushroom_sfu.config import LOG_LEVELS, Config, ConfigError
+from hushroom_sfu.config import LOG_LEVELS, MIN_SECRET_BYTES, Config, ConfigError
 from hushroom_sfu.conversation.limits import Limits
 
 __all__ = ["add_server_flags", "read_config", "read_secret"]
@@ -108,7 +108,7 @@ def read_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Co
 
 
 def read_secret(path: str, where: str = "--secret-file") -> Secret:
-    """The key in a file, without the newlines at its end. Raises `ConfigError` when it cannot be read."""
+    """The key in a file, without the newlines at its end. Raises `ConfigError` for a file that is of no use."""
     try:
         with Path(path).open("rb") as file:
             content = file.read(_MAX_SECRET_FILE_BYTES + 1)
@@ -118,7 +118,13 @@ def read_secret(path: str, where: str = "--secret-file") -> Secret:
         ) from None
     if len(content) > _MAX_SECRET_FILE_BYTES:
         raise ConfigError(f"{where} {path} has over {_MAX_SECRET_FILE_BYTES} bytes: is it the right file?")
-    return Secret(content.rstrip(b"\r\n"))
+    secret = Secret(content.rstrip(b"\r\n"))
+    if len(secret) < MIN_SECRET_BYTES:
+        raise ConfigError(
+            f"{where} {path} has {len(secret)} bytes, it needs {MIN_SECRET_BYTES} or more: "
+            "make one with `head -c 32 /dev/urandom | base64 > FILE`"
+        )
+    return secret
 
 
 def _secret(read: "_Reader") -> Secret | None:

@@ -1,6 +1,7 @@
 """The WebSocket of signaling on a real server: coming in, limits, hostile clients, resuming, the end."""
 
 import asyncio
+import os
 import time
 from contextlib import AsyncExitStack, suppress
 
@@ -392,13 +393,18 @@ async def test_draining_tells_everybody_lets_nobody_in_and_says_so() -> None:
 
 async def test_a_hundred_comings_and_goings_leave_nothing_behind() -> None:
     async with running_server() as server:
+        left_behind = []
         for _ in range(5):
             async with AsyncExitStack() as stack:
                 for number in range(20):
                     caller, _ = await stack.enter_async_context(joining(server, f"guest {number}"))
                     if number % 2:
                         await caller.say(Leave())
-        await eventually(lambda: server.control.counts.connections == 0)
+            await eventually(lambda: metric(server, "hushroom_websockets") == 0)
+            await eventually(lambda: len(asyncio.all_tasks()) <= 3)
+            left_behind.append(len(os.listdir("/proc/self/fd")))
+        assert left_behind[-1] <= left_behind[0]
+        assert metric(server, "hushroom_participants") == 10  # of the last round, who may still resume
         server.control.shut_down()
         assert server.control.counts == Counts(0, 0, 0, 0, 0, 0)
 

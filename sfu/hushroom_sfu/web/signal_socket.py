@@ -107,6 +107,7 @@ class SignalSocket:
                     await self._read(hears)
                     writer.cancel()
                 if not self.is_closing:
+                    self._end_in(CLOSE_LIMIT_S)
                     await self._websocket.close(drain=False)  # the client closed first: say so too
             is_clean = True
         except TimeoutError:
@@ -124,7 +125,7 @@ class SignalSocket:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _close(self, code: int, reason: str) -> None:
-        if not self.is_closing:
+        if not self.is_closing and not self.was_too_slow:
             self._closing = (code, reason)
             self._outgoing.put_nowait(None)
             self._end_in(CLOSE_LIMIT_S)
