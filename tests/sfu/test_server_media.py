@@ -24,6 +24,7 @@ from hushroom_common.signaling import (
     TrackUnpublished,
     Unpublish,
 )
+from hushroom_sfu.conversation.limits import Limits
 from hushroom_sfu.plane.leg import LegLimits
 from hushroom_sfu.server import Server
 from tests.plane.peers import eventually
@@ -196,6 +197,22 @@ async def test_who_leaves_takes_his_legs_along() -> None:
                 await eventually(lambda: ada.publisher.connectionState == "closed")
         await eventually(lambda: metric(server, "hushroom_legs") == 1)
         assert server.plane.forwarder.up_tracks() == ()
+
+
+async def test_so_many_tracks_may_be_published_and_one_more_is_refused() -> None:
+    async with running_server(limits=Limits(tracks_per_participant=2)) as server, attending(server, "ada") as ada:
+        sources = (Source.MICROPHONE, Source.CAMERA, Source.SCREEN)
+        for source in sources:
+            ada.publisher.addTransceiver("audio" if source is Source.MICROPHONE else "video", "sendonly")
+        await ada.publisher.setLocalDescription(await ada.publisher.createOffer())
+        tracks = tuple(
+            OfferedTrack(str(mid), PublicationId(source), source, Codec.VP8 if mid else Codec.OPUS, "lk1")
+            for mid, source in enumerate(sources)
+        )
+        await ada.caller.say(Offer(LegRole.PUBLISHER, 1, ada.publisher.localDescription.sdp, tracks=tracks))
+        refused = await ada.caller.hear(Refused)
+        assert (refused.code, refused.publication) == (CloseCode.TOO_MANY_TRACKS, "screen")
+        assert metric(server, "hushroom_publications") == 2
 
 
 async def test_draining_ends_the_legs_too() -> None:
