@@ -5,16 +5,17 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from inspect import iscoroutinefunction
+from typing import TypeVar, cast
 
 from pyee import EventEmitter
 
 from hushroom_client.events import EVENT_NAMES, Event
 
-__all__ = ["EventHub", "EventStream", "Handler"]
+__all__ = ["EventHub", "EventStream", "EventT"]
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Event], object]
+EventT = TypeVar("EventT", bound=Event)
 
 _STREAM_LIMIT = 1024
 
@@ -67,7 +68,7 @@ class EventHub:
         self._streams: list[EventStream] = []
         self._is_closed = False
 
-    def add(self, name: str, handler: Handler) -> None:
+    def add(self, name: str, handler: Callable[[EventT], object]) -> None:
         """Calls a plain function with each such event from now on, and first for what is there already.
 
         Raises ValueError for a name that no event has, and TypeError for a coroutine function.
@@ -79,9 +80,9 @@ class EventHub:
         self._emitter.add_listener(name, handler)
         for event in self._present():
             if EVENT_NAMES[type(event)] == name:
-                _call(handler, event)
+                _call(handler, cast(EventT, event))  # its name is the one that the handler is for
 
-    def remove(self, name: str, handler: Handler) -> None:
+    def remove(self, name: str, handler: Callable[[EventT], object]) -> None:
         """Calls it no more. Raises KeyError for one that is not registered."""
         self._emitter.remove_listener(name, handler)
 
@@ -114,7 +115,7 @@ class EventHub:
             self._streams.remove(stream)
 
 
-def _call(handler: Callable[[Event], object], event: Event) -> None:
+def _call(handler: Callable[[EventT], object], event: EventT) -> None:
     try:
         handler(event)
     except Exception:

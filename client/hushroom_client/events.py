@@ -138,7 +138,7 @@ Event = (
     | ConnectionLost
 )
 
-EVENT_NAMES: dict[type[Event], str] = {
+EVENT_NAMES: dict[type[object], str] = {
     ParticipantJoined: "participant_joined",
     ParticipantLeft: "participant_left",
     TrackPublished: "track_published",

@@ -5,14 +5,14 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import TypeVar, cast, overload
+from typing import Protocol, TypeVar, cast, overload
 
 from yarl import URL
 
 from hushroom_client.conversation import Conversation, News
 from hushroom_client.e2ee import E2EEManager
 from hushroom_client.errors import JoinFailed
-from hushroom_client.event_hub import EventHub, EventStream, Handler
+from hushroom_client.event_hub import EventHub, EventStream, EventT
 from hushroom_client.events import ConnectionLost, Event
 from hushroom_client.local import LocalTrack, LocalTracks
 from hushroom_client.media.frames import FrameSink, FrameSource
@@ -35,7 +35,7 @@ __all__ = ["Room"]
 
 log = logging.getLogger(__name__)
 
-HandlerT = TypeVar("HandlerT", bound=Handler)
+ResultT = TypeVar("ResultT")
 
 _KEY_AT_HAND_S = 1.0
 """So long `join` waits for a key that is being derived: the first frames published would be dropped without it."""
@@ -127,19 +127,19 @@ class Room:
     # --- what happens -------------------------------------------------------------------------------------------------
 
     @overload
-    def on(self, event: str, handler: HandlerT) -> HandlerT: ...
+    def on(self, event: str, handler: Callable[[EventT], ResultT]) -> Callable[[EventT], ResultT]: ...
     @overload
-    def on(self, event: str) -> Callable[[HandlerT], HandlerT]: ...
-    def on(self, event: str, handler: HandlerT | None = None) -> HandlerT | Callable[[HandlerT], HandlerT]:
+    def on(self, event: str) -> "_Decorator": ...
+    def on(self, event: str, handler: Callable[[EventT], ResultT] | None = None) -> object:
         """Calls a plain function with each such event, as in `room.on("track_subscribed", show)`; also a decorator."""
 
-        def register(handler: HandlerT) -> HandlerT:
+        def register(handler: Callable[[EventT], ResultT]) -> Callable[[EventT], ResultT]:
             self._hub.add(event, handler)
             return handler
 
         return register if handler is None else register(handler)
 
-    def remove_listener(self, event: str, handler: Handler) -> None:
+    def remove_listener(self, event: str, handler: Callable[[EventT], object]) -> None:
         """Calls it no more. Raises KeyError for one that is not registered."""
         self._hub.remove(event, handler)
 
@@ -297,6 +297,10 @@ class Room:
         if self.lost is None:
             self.lost = event
             self._hub.emit(event)
+
+
+class _Decorator(Protocol):
+    def __call__(self, handler: Callable[[EventT], ResultT]) -> Callable[[EventT], ResultT]: ...
 
 
 def _ref(track: RemoteTrack) -> TrackRef:

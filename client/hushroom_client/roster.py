@@ -217,6 +217,8 @@ class Roster:
         """Receive a publication no more, whatever the server sends."""
         self._wanted.discard(ref)
         self._unwanted.add(ref)
+        # If it is wanted again at once, what the slots carried before the server heard of it must not count.
+        self._told = {mid: told for mid, told in self._told.items() if told != ref}
         return self._settle()
 
     # --- inside -----------------------------------------------------------------------------------------------------
