@@ -31,6 +31,8 @@ from hushroom_client.session_actions import (
     Over,
     Send,
     SessionAction,
+    TokenLasts,
+    TurnedDown,
 )
 from hushroom_client.signaling import SignalSocket
 from hushroom_common.errors import ProtocolError
@@ -41,7 +43,7 @@ __all__ = ["Conversation", "News"]
 
 log = logging.getLogger(__name__)
 
-News = RosterChange | Settled | KeyHint | Entered | NotEntered | Emit
+News = RosterChange | Settled | KeyHint | Entered | TokenLasts | TurnedDown | NotEntered | Emit
 JobT = TypeVar("JobT")
 _PublisherJob = MakeOffer | ApplyAnswer | DropLeg
 _SubscriberJob = AnswerOffer | DropLeg

@@ -15,7 +15,7 @@ __all__ = ["EventHub", "EventStream", "EventT"]
 
 log = logging.getLogger(__name__)
 
-EventT = TypeVar("EventT", bound=Event)
+EventT = TypeVar("EventT")
 
 _STREAM_LIMIT = 1024
 

@@ -11,7 +11,7 @@ from yarl import URL
 
 from hushroom_client.conversation import Conversation, News
 from hushroom_client.e2ee import E2EEManager
-from hushroom_client.errors import JoinFailed
+from hushroom_client.errors import JoinFailed, close_sentence
 from hushroom_client.event_hub import EventHub, EventStream, EventT
 from hushroom_client.events import ConnectionLost, Event
 from hushroom_client.local import LocalTrack, LocalTracks
@@ -23,7 +23,7 @@ from hushroom_client.publishing import Settled
 from hushroom_client.remote import RemoteParticipant, RemoteTrack, TrackSinks
 from hushroom_client.roster import PersonCame, PersonLeft, RosterChange, TrackGone, TrackRef
 from hushroom_client.sealing import UNSEALED, Sealed, Sealing, SealingHooks, Unsealed
-from hushroom_client.session_actions import Emit, Entered, KeyHint, NotEntered
+from hushroom_client.session_actions import Emit, Entered, KeyHint, NotEntered, TokenLasts, TurnedDown
 from hushroom_client.signaling import signal_url
 from hushroom_client.stats import RoomStats
 from hushroom_client.tokens import identity_in
@@ -52,8 +52,8 @@ class Room:
         """Use `join`."""
         self.name = join.room
         self.identity = join.identity
-        self.token_expires_in_s: float | None = None
-        """As told on joining; None where no token is needed."""
+        self.token_expires_at: float | None = None
+        """On the clock of `time.monotonic`; None where no token is needed. See `renew_token`."""
         self.lost: ConnectionLost | None = None
         """Why the room is over, where it was not left."""
         self._sealing = sealing
@@ -234,10 +234,13 @@ class Room:
 
     def _hear(self, news: News) -> None:
         match news:
-            case Entered(_, token_expires_in_s):
-                self.token_expires_in_s = token_expires_in_s
+            case Entered():
                 self._conversation.spawn(self._begin_sealing(), "e2ee begins")
                 self._entered.set_result(None)
+            case TokenLasts(seconds):
+                self.token_expires_at = self._conversation.clock() + seconds
+            case TurnedDown(regarding, code):
+                log.warning("the server turned down %s: %s", regarding, close_sentence(code))
             case NotEntered(reason, code):
                 self._entered.set_exception(JoinFailed(reason, code))
             case Emit(event):

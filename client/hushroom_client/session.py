@@ -27,6 +27,8 @@ from hushroom_client.session_actions import (
     Over,
     Send,
     SessionAction,
+    TokenLasts,
+    TurnedDown,
 )
 from hushroom_common.ids import LegRole, PublicationId
 from hushroom_common.signaling import (
@@ -156,9 +158,12 @@ class Session:
                     actions = [KeyHint(identity, key_index, step)]
             case LegLost(leg):
                 actions = self._leg_lost(leg, now)
-            case Refused(code, _, "offer", publication, _):
-                actions = list(self.publishing.refused(code, publication))
-            case Refused() | TokenRenewed() | Joined() | Resumed() | Closed():
+            case Refused(code, _, regarding, publication, _):
+                is_offer = regarding == "offer"
+                actions = [*self.publishing.refused(code, publication)] if is_offer else [TurnedDown(regarding, code)]
+            case TokenRenewed(token_expires_in_s):
+                actions = [TokenLasts(token_expires_in_s)]
+            case Joined() | Resumed() | Closed():
                 pass
             case _:
                 assert_never(message)
@@ -171,8 +176,10 @@ class Session:
             return self._end(NotEntered("the server let us in as somebody else, or into another room"))
         self._lifeline.entered()
         self._resume_token = message.resume_token
-        entered = Entered(message.participant, message.token_expires_in_s)
-        return [entered, *self._changed(self.roster.begin(message.participants)), *self._speak(now)]
+        entered: list[SessionAction] = [Entered(message.participant)]
+        if message.token_expires_in_s is not None:
+            entered.append(TokenLasts(message.token_expires_in_s))
+        return [*entered, *self._changed(self.roster.begin(message.participants)), *self._speak(now)]
 
     def _resumed(self, message: Resumed, now: float) -> list[SessionAction]:
         if self.state is not SessionState.RESUMING:

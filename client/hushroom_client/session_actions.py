@@ -22,6 +22,8 @@ __all__ = [
     "Over",
     "Send",
     "SessionAction",
+    "TokenLasts",
+    "TurnedDown",
 ]
 
 
@@ -84,10 +86,24 @@ class KeyHint:
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """We are in. `token_expires_in_s` is None where no token was needed."""
+    """We are in."""
 
     participant: ParticipantId
-    token_expires_in_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLasts:
+    """How long we may stay with the token that the server has now, in seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedDown:
+    """The server did not do what was asked; `regarding` is the request's message type."""
+
+    regarding: str
+    code: CloseCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,8 @@ SessionAction = (
     | DropLeg
     | KeyHint
     | Entered
+    | TokenLasts
+    | TurnedDown
     | NotEntered
     | Emit
     | Over

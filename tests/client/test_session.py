@@ -148,7 +148,7 @@ def test_a_session_joins_and_learns_who_is_there() -> None:
     client = joined(bo(camera_of_bo()))
     assert client.done[:2] == [Connect(), Send(JOIN)]
     assert client.done[2:] == [
-        Entered(ParticipantId("p-ada"), None),
+        Entered(ParticipantId("p-ada")),
         PersonCame(BO, Identity("bo")),
         TrackCame(BOS_CAMERA, camera_of_bo(), is_playable=True),
     ]

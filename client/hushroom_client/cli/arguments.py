@@ -13,7 +13,7 @@ from hushroom_client.e2ee import E2EEManager, SharedKeyProvider
 from hushroom_client.e2ee.manager import PROFILES
 from hushroom_common.errors import HushroomError
 
-__all__ = ["TEST_PATTERN", "Misuse", "Options", "parse"]
+__all__ = ["TEST_PATTERN", "Misuse", "Options", "parse", "read_token"]
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 TEST_PATTERN = "test-pattern"
@@ -41,6 +41,7 @@ class Options:
     server: str
     identity: str | None
     token: str | None
+    token_file: str | None
     e2ee: E2EEManager | None
     publish: str | None = None
     record: Path | None = None
@@ -56,9 +57,7 @@ class _Parser(argparse.ArgumentParser):
 def parse(argv: Sequence[str]) -> Options:
     """Reads the command line, and the files of secrets that it names. Raises Misuse."""
     found = _parser().parse_args(argv)
-    token = None
-    if found.token_file is not None:
-        token = _read_secret(found.token_file, "--token-file", "a token for this room and name")
+    token = read_token(found.token_file) if found.token_file is not None else None
     name: str | None = found.name
     if name is None and token is None:
         name = found.usual_name
@@ -69,12 +68,18 @@ def parse(argv: Sequence[str]) -> Options:
         server=found.server,
         identity=name,
         token=token,
+        token_file=found.token_file,
         e2ee=_sealing(found),
         publish=found.publish,
         record=found.record,
         duration_s=found.duration,
         wait_for=found.wait_for,
     )
+
+
+def read_token(path: str) -> str:
+    """The token in a file. Raises Misuse."""
+    return _read_secret(path, "--token-file", "a token for this room and name")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ from hushroom_client.cli.arguments import Options
 from hushroom_client.cli.programme import programme
 from hushroom_client.cli.recordings import Recordings
 from hushroom_client.cli.terminal import Terminal
+from hushroom_client.cli.token_file import keep_token_fresh
 from hushroom_client.cli.words import note, sealing_in_words, status
 from hushroom_client.events import ConnectionLost
 from hushroom_client.media.errors import MediaError
@@ -54,6 +55,8 @@ class Stay:
             self._terminal.close(last)
         if self._failure is not None:
             raise self._failure
+        if self.recordings is not None and not self.recordings.files and room.stats().rejected:
+            raise HushroomError("nothing was recorded, for no frame could be opened: different key?")
 
     async def _join(self) -> Room | None:
         """The room, or None where we are told to stop before we are in."""
@@ -83,6 +86,8 @@ class Stay:
     async def _be_in(self, room: Room, media: list[Video | Audio]) -> None:
         async with asyncio.TaskGroup() as tasks:
             beside = [tasks.create_task(self._follow(room)), tasks.create_task(self._show_status(room))]
+            if self._options.token_file is not None:
+                beside.append(tasks.create_task(keep_token_fresh(room, self._options.token_file)))
             if media:
                 beside.append(tasks.create_task(self._publish(room, media)))
             with suppress(TimeoutError):
