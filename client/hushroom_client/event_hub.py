@@ -83,7 +83,7 @@ class EventHub:
                 _call(handler, cast(EventT, event))  # its name is the one that the handler is for
 
     def remove(self, name: str, handler: Callable[[EventT], object]) -> None:
-        """Calls it no more. Raises KeyError for one that is not registered."""
+        """Calls it no more."""
         self._emitter.remove_listener(name, handler)
 
     def stream(self) -> EventStream:

@@ -140,7 +140,7 @@ class Room:
         return register if handler is None else register(handler)
 
     def remove_listener(self, event: str, handler: Callable[[EventT], object]) -> None:
-        """Calls it no more. Raises KeyError for one that is not registered."""
+        """Calls it no more."""
         self._hub.remove(event, handler)
 
     def events(self) -> EventStream:
