@@ -1,5 +1,6 @@
 """The documents say what is there: every name in them exists, every example is computed, every snippet is run."""
 
+import argparse
 import asyncio
 import re
 import shlex
@@ -19,11 +20,14 @@ from hushroom_client.e2ee.sealer import seal_with_iv
 from hushroom_common import sealed_frame
 from hushroom_common.ids import Codec, Kind, Source
 from hushroom_common.signaling import MAX_CLIENT_TEXT, MAX_SDP_CHARS, MAX_SERVER_TEXT, CloseCode, LeaveReason
+from hushroom_sfu.__main__ import main as serve
 from hushroom_sfu.config import MIN_SECRET_BYTES, Config
 from hushroom_sfu.conversation.codec_choice import offered_codecs
 from hushroom_sfu.conversation.limits import Limits
-from hushroom_sfu.core import history, keyframe_requests
+from hushroom_sfu.core import keyframe_requests
+from hushroom_sfu.core.history import HISTORY_SIZE
 from hushroom_sfu.plane import dtls, ice_lite, liveness, srtp
+from hushroom_sfu.settings import add_server_flags, read_config
 from hushroom_sfu.web import signal_socket, tokens
 from hushroom_sfu.web.close_codes import WEBSOCKET_CODES
 from tests.common.test_signaling import GOLDEN
@@ -143,7 +147,7 @@ LIMITS, CONFIG = Limits(), Config(is_open_to_network=True)
         f"stops sending {ice_lite.CONSENT_S:g} s after the last valid check",
         f"after {ice_lite.PATH_SILENT_S:g} s without a packet on the old one",
         f"at most every {keyframe_requests.MIN_INTERVAL_S * 1000:g} ms a track",
-        f"keeps {history.HISTORY_SIZE[Kind.VIDEO]} packets of a video and {history.HISTORY_SIZE[Kind.AUDIO]} of a sound",
+        f"{HISTORY_SIZE[Kind.VIDEO]} packets of a video and {HISTORY_SIZE[Kind.AUDIO]} of a sound",
     ],
 )
 def test_the_protocols_numbers_are_the_codes(sentence: str) -> None:
@@ -218,7 +222,8 @@ def test_the_numbers_of_sealed_frames_are_the_codes(sentence: str) -> None:
 def test_the_derivation_is_the_codes() -> None:
     derivation = next(block for block in code_blocks(SEALED_FRAMES, "") if "PBKDF2" in block)
     assert f'salt = "{keys.RATCHET_SALT.decode()}"' in derivation
-    assert f"info = {len(keys.HKDF_INFO)} zero bytes" in derivation and not any(keys.HKDF_INFO)
+    assert f"info = {len(keys.HKDF_INFO)} zero bytes" in derivation
+    assert not any(keys.HKDF_INFO)
     assert f"{grouped(keys.PBKDF2_ITERATIONS)} rounds, {keys.MATERIAL_BYTES} bytes" in derivation
     assert f"derived_i[:{keys.FRAME_KEY_BYTES}]" in derivation
 
@@ -255,6 +260,20 @@ def test_the_readmes_commands_are_understood(tmp_path: Path, monkeypatch: pytest
     assert {command[1] for command in seen} == {"join", "record"}
     for command in seen:
         parse_hushroom(command[1:])
+
+
+def test_the_readmes_server_commands_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("secret").write_text("a secret of the tests, 32 bytes or more\n")
+    parser = argparse.ArgumentParser()
+    add_server_flags(parser)
+    seen = [command[1:] for command in readme_commands() if command[0] == ".venv/bin/hushroom-sfu"]
+    assert any(arguments[0] == "token" for arguments in seen)
+    for arguments in seen:
+        if arguments[0] == "token":
+            assert serve(arguments[: arguments.index(">")]) == 0
+        else:
+            assert not read_config(parser.parse_args(arguments), {}).is_open
 
 
 async def test_the_readmes_two_people_see_and_record_each_other(tmp_path: Path) -> None:
