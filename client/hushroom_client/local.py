@@ -50,6 +50,11 @@ class LocalTrack:
         """How many frames left."""
         return self._feed.frames_sent
 
+    @property
+    def frames_dropped(self) -> int:
+        """How many frames did not: while muted, or without a key to seal them with."""
+        return self._feed.frames_dropped
+
     def mute(self) -> None:
         """Sends nothing any more, and tells the others. The source runs on."""
         self._set_muted(True)

@@ -203,9 +203,11 @@ async def test_who_has_no_key_sends_nothing_until_he_has_one() -> None:
     bos_keys.set_key("ada", KEY_OF_ADA)
     async with running_server() as server, rooms(server.url) as people:
         ada, bo = await people.join("ada", with_keys(adas_keys)), await people.join("bo", with_keys(bos_keys))
-        camera, _ = await shows_the_pattern(ada)
-        await track_of(bo, "ada", Kind.VIDEO)
-        assert camera.frames_sent == 0
+        camera, microphone = await shows_the_pattern(ada)
+        await eventually(lambda: camera.frames_dropped > 15 and microphone.frames_dropped > 50)
+        assert camera.frames_sent == microphone.frames_sent == 0
+        assert bo.stats().opened == 0
+        assert not bo.stats().rejected
         adas_keys.set_key("ada", KEY_OF_ADA)
         assert is_the_pattern(await sees_picture(bo, "ada"))
 
