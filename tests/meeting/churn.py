@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hushroom_client import Audio
 from hushroom_common.ids import Kind
@@ -39,6 +39,13 @@ class Verdict:
         """How much more the server holds in the end than after the second cycle."""
         return self.after.resident_bytes - self.resident_bytes[1]
 
+    @property
+    def has_left_nothing(self) -> bool:
+        """Whether nobody, no leg, task or descriptor is there that was not there before, at either end."""
+        return replace(self.after, resident_bytes=0) == replace(self.before, resident_bytes=0) and (
+            self.own_after == self.own_before
+        )
+
     def __str__(self) -> str:
         worst = max(self.longest_freezes_s, key=self.longest_freezes_s.__getitem__)
         return (
@@ -49,8 +56,15 @@ class Verdict:
         )
 
 
-async def churn(server: ServerChild, is_over: Stop, *, loss: float = 0.01, seed: int = 7) -> Verdict:
-    """Ada and Bo talk; Cy comes, publishes, watches both, and leaves, until it is over."""
+async def churn(
+    server: ServerChild,
+    is_over: Stop,
+    *,
+    loss: float = 0.01,
+    seed: int = 7,
+    show: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """Ada and Bo talk; Cy comes, publishes, watches both, and leaves, until it is over. Every 20th cycle is shown."""
     before, own_before = await server.usage(), _own_usage()
     verdict = Verdict(before, before, own_before, own_before)
     async with lossy_relay(server.udp_port, seed=seed) as network:
@@ -65,6 +79,8 @@ async def churn(server: ServerChild, is_over: Stop, *, loss: float = 0.01, seed:
             while not is_over(cycle):
                 cycle += 1
                 await _come_and_go(server, verdict, (ada, bo), f"cy {cycle}")
+                if cycle % 20 == 0:
+                    show(f"{cycle} cycles, server {verdict.resident_bytes[-1] / 1e6:.1f} MB")
             for stayer, view in zip((ada, bo), talking, strict=True):
                 _judge(verdict, stayer, view)
                 _count_rejected(verdict, stayer)
