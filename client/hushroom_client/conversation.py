@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TypeVar, assert_never
 
 from aiortc.exceptions import InvalidStateError
-from yarl import URL
 
 from hushroom_client.legs import PublisherLeg, SubscriberLeg
 from hushroom_client.media.leg_receiver import ReceivedFrame
@@ -34,7 +33,7 @@ from hushroom_client.session_actions import (
     TokenLasts,
     TurnedDown,
 )
-from hushroom_client.signaling import SignalSocket
+from hushroom_client.signaling import ServerAddress, SignalSocket
 from hushroom_common.errors import ProtocolError
 from hushroom_common.ids import LegRole
 from hushroom_common.signaling import Join, ServerMessage
@@ -57,7 +56,7 @@ class Conversation:
 
     def __init__(
         self,
-        url: URL,
+        server: ServerAddress,
         join: Join,
         *,
         profile: str,
@@ -67,9 +66,9 @@ class Conversation:
     ) -> None:
         self.session = Session(join, profile=profile, chance=random.random)
         self.clock = clock
-        self._url = url
+        self._server = server
         self._on_news = on_news
-        gather_loopback = is_loopback(url.host or "")
+        gather_loopback = is_loopback(server.host)
         self.publisher = PublisherLeg(gather_loopback=gather_loopback, on_lost=self._publisher_lost)
         self.subscriber = SubscriberLeg(gather_loopback=gather_loopback, on_frame=on_frame, spawn=self.spawn)
         self._publisher_jobs: asyncio.Queue[_PublisherJob] = asyncio.Queue()
@@ -142,7 +141,7 @@ class Conversation:
     # --- the WebSocket ------------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        self._socket = socket = SignalSocket(self._url, clock=self.clock)
+        self._socket = socket = SignalSocket(self._server, clock=self.clock)
         assert self._tasks is not None
         # Not one of the children that are cancelled at the end: it closes by itself, after its last words.
         self._opening = self._tasks.create_task(self._signal(socket), name="signaling")

@@ -7,8 +7,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, TypeVar, cast, overload
 
-from yarl import URL
-
 from hushroom_client.conversation import Conversation, News
 from hushroom_client.e2ee import E2EEManager
 from hushroom_client.errors import JoinFailed, close_sentence
@@ -24,7 +22,7 @@ from hushroom_client.remote import RemoteParticipant, RemoteTrack, TrackSinks
 from hushroom_client.roster import PersonCame, PersonLeft, RosterChange, TrackGone, TrackRef
 from hushroom_client.sealing import UNSEALED, Sealed, Sealing, SealingHooks, Unsealed
 from hushroom_client.session_actions import Emit, Entered, KeyHint, NotEntered, TokenLasts, TurnedDown
-from hushroom_client.signaling import signal_url
+from hushroom_client.signaling import ServerAddress
 from hushroom_client.stats import RoomStats
 from hushroom_client.tokens import identity_in
 from hushroom_common.errors import WireError
@@ -48,7 +46,7 @@ class Room:
     Who registers a handler late is told of the participants and tracks that are there already.
     """
 
-    def __init__(self, url: URL, join: Join, sealing: Sealing) -> None:
+    def __init__(self, server: ServerAddress, join: Join, sealing: Sealing) -> None:
         """Use `join`."""
         self.name = join.room
         self.identity = join.identity
@@ -59,7 +57,7 @@ class Room:
         self._sealing = sealing
         self._hub = EventHub(self._present)
         self._conversation = Conversation(
-            url, join, profile=sealing.profile, on_news=self._hear, on_frame=self._receive
+            server, join, profile=sealing.profile, on_news=self._hear, on_frame=self._receive
         )
         self._people = People(sealing, self._conversation.subscriber, emit=self._hub.emit)
         self._local = LocalTracks(self._conversation, sealing, join.identity)
@@ -95,7 +93,7 @@ class Room:
             decode_client(encode(join))
         except WireError as error:
             raise JoinFailed(str(error)) from None
-        joined = cls(signal_url(server), join, Sealed(e2ee) if e2ee is not None else Unsealed())
+        joined = cls(ServerAddress.parse(server), join, Sealed(e2ee) if e2ee is not None else Unsealed())
         try:
             await joined._entered
             with suppress(TimeoutError):

@@ -5,14 +5,15 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import aiohttp
-from yarl import URL
 
 from hushroom_common.errors import HushroomError, WireError
 from hushroom_common.signaling import MAX_SERVER_TEXT, ClientMessage, ServerMessage, decode_server, encode
 
-__all__ = ["BadServerUrl", "SignalSocket", "signal_url"]
+__all__ = ["BadServerUrl", "ServerAddress", "SignalSocket"]
 
 log = logging.getLogger(__name__)
 
@@ -28,24 +29,38 @@ class BadServerUrl(HushroomError):
     """That is no address of a server."""
 
 
-def signal_url(server: str) -> URL:
-    """The WebSocket's address from the server's, as in `http://127.0.0.1:8080`. Raises BadServerUrl."""
-    try:
-        url = URL(server)
-        if url.scheme not in _SCHEMES or not url.host:
-            raise ValueError
-        if url.user is not None or url.query or url.fragment:
-            raise ValueError  # a secret in an address would end up in logs and histories
-    except ValueError:
-        raise BadServerUrl("the server's address must be like http://127.0.0.1:8080 or https://meet.example") from None
-    return url.with_scheme(_SCHEMES[url.scheme]) / "signal"
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a server is: what to show of it, and its WebSocket's address."""
+
+    origin: str
+    host: str
+    websocket: str
+
+    @classmethod
+    def parse(cls, url: str) -> "ServerAddress":
+        """From an address like `http://127.0.0.1:8080`, with a path where a proxy wants one. Raises BadServerUrl."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+            # A secret in an address would end up in logs and histories.
+            if host is None or parts.scheme not in _SCHEMES or parts.username or parts.query or parts.fragment:
+                raise ValueError
+        except ValueError:
+            raise BadServerUrl(
+                "the server's address must be like http://127.0.0.1:8080 or https://meet.example"
+            ) from None
+        name = f"[{host}]" if ":" in host else host
+        authority = name if port is None else f"{name}:{port}"
+        path = parts.path.rstrip("/")
+        return cls(f"{parts.scheme}://{authority}", host, f"{_SCHEMES[parts.scheme]}://{authority}{path}/signal")
 
 
 class SignalSocket:
     """One WebSocket, from its opening to its end. `send` and `close` never block."""
 
-    def __init__(self, url: URL, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url = url
+    def __init__(self, server: ServerAddress, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._server = server
         self._clock = clock
         self._outgoing: deque[ClientMessage | None] = deque()
         self._changed = asyncio.Event()
@@ -68,18 +83,18 @@ class SignalSocket:
             try:
                 async with asyncio.timeout(_OPEN_LIMIT_S):
                     websocket = await http.ws_connect(
-                        self._url,
+                        self._server.websocket,
                         heartbeat=_HEARTBEAT_S,
                         compress=0,
                         max_msg_size=4 * MAX_SERVER_TEXT,  # bytes, of which a character has up to four
                         timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_LIMIT_S),
                     )
             except TimeoutError:
-                return f"no answer from {self._url.origin()} within {_OPEN_LIMIT_S:g} s"
+                return f"no answer from {self._server.origin} within {_OPEN_LIMIT_S:g} s"
             except aiohttp.WSServerHandshakeError as error:
-                return f"{self._url.origin()} answers, but not as a hushroom server (HTTP {error.status})"
+                return f"{self._server.origin} answers, but not as a hushroom server (HTTP {error.status})"
             except (aiohttp.ClientError, OSError) as error:
-                return f"no server at {self._url.origin()}: {_in_words(error)}"
+                return f"no server at {self._server.origin}: {_in_words(error)}"
             on_open()
             return await self._serve(websocket, on_message)
 

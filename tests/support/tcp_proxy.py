@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-
-from yarl import URL
+from urllib.parse import urlsplit
 
 __all__ = ["Cable", "cable_to"]
 
@@ -58,10 +57,10 @@ class Cable:
 @asynccontextmanager
 async def cable_to(url: str) -> AsyncIterator[Cable]:
     """A proxy before the server of that URL, at `Cable.url`."""
-    server = URL(url)
-    assert server.host is not None
+    server = urlsplit(url)
+    assert server.hostname is not None
     assert server.port is not None
-    cable = Cable(server.host, server.port)
+    cable = Cable(server.hostname, server.port)
     listener = await asyncio.start_server(cable.accept, "127.0.0.1", 0)
     cable.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:
