@@ -45,7 +45,7 @@ class KeySlot:
 
     @property
     def is_ready(self) -> bool:
-        """Whether frames may be tried: the first step is derived, or the hinted one if a hint came before it."""
+        """Whether frames may be tried: the first step is derived, or the one past the hinted if a hint came before."""
         return self._ready
 
     @property
@@ -84,7 +84,9 @@ class KeySlot:
         self._derived_to = step
         self._next_material = keys.next_material
         self._ciphers[step] = AESGCM(keys.frame_key.reveal())
-        self._ready = self._ready or step >= min(self._hinted, MAX_SKIP)
+        # A hint is of a moment ago: before the next one is here, the sender may already seal with the step after it.
+        newest = self._hinted + 1 if self._hinted else 0
+        self._ready = self._ready or step >= min(newest, MAX_SKIP)
         self._order_trials()
 
     def _target(self) -> int:
