@@ -17,11 +17,11 @@ from hushroom_common.ids import Identity, Kind
 from hushroom_common.signaling import LeaveReason
 from tests.meeting.guests import FPS, attending, picture_of, size_of
 from tests.plane.peers import eventually
-from tests.support.cuttable_tcp import cuttable_tcp
 from tests.support.judges import judge_sync
 from tests.support.lossy_udp import announce, lossy_relay, of_ssrcs
 from tests.support.server import metric, running_server
 from tests.support.talk_media import Talk, make_talk
+from tests.support.tcp_proxy import cable_to
 
 FRAME_S = 1 / FPS
 
@@ -147,19 +147,18 @@ async def test_muting_unpublishing_and_leaving_are_told_and_heard() -> None:
 async def test_a_lost_websocket_is_resumed_and_media_does_not_notice() -> None:
     async with (
         running_server() as server,
-        cuttable_tcp(int(server.url.rpartition(":")[2])) as wire,
+        cable_to(server.url) as cable,
         attending(server.url, "ada") as ada,
-        attending(wire.url, "bo") as bo,
+        attending(cable.url, "bo") as bo,
     ):
         await ada.room.publish(picture_of("ada"))
         await bo.room.publish(picture_of("bo"))
         views = [await bo.sees("ada"), await ada.sees("bo")]
-        wire.is_down = True
-        wire.cut()
+        cable.cut(for_good=True)
         await bo.learns(Reconnecting)
         for view in views:
             await view.shows(2 * FPS)
-        wire.is_down = False
+        cable.mend()
         await bo.learns(Reconnected)
         for view in views:
             await view.shows(FPS)
@@ -171,5 +170,5 @@ async def test_a_lost_websocket_is_resumed_and_media_does_not_notice() -> None:
         assert not ada.happened(ParticipantLeft)
         assert not bo.happened(TrackUnsubscribed)
         assert not bo.happened(ConnectionLost)
-        assert wire.connections >= 3
+        assert cable.connections >= 3
         assert metric(server, "hushroom_legs") == 4
