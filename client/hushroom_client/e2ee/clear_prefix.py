@@ -16,13 +16,14 @@ from hushroom_client.e2ee import annex_b
 from hushroom_client.e2ee.annex_b import NalRules
 from hushroom_common.errors import WireError
 from hushroom_common.ids import Codec
-from hushroom_common.sealed_frame import clear_size
+from hushroom_common.sealed_frame import SealedFrame, clear_size, parse
 
 __all__ = [
     "MAX_CLEAR_BYTES",
     "SealedParts",
     "is_supported",
     "join_sealed",
+    "parse_sealed",
     "split_annex_b",
     "split_frame",
     "split_sealed",
@@ -97,6 +98,14 @@ def split_sealed(frame: bytes, codec: Codec) -> SealedParts:
         return split_sealed_annex_b(frame, annex_b.H264)
     length = _clear_length(frame, codec)
     return SealedParts(frame[:length], frame[length:])
+
+
+def parse_sealed(frame: bytes, codec: Codec) -> SealedFrame:
+    """All parts of a sealed frame as sent. Raises WireError when it is too short, or has no slice or trailer."""
+    if codec is Codec.H264:
+        clear, body = split_sealed(frame, codec)
+        return parse(body, clear_bytes=0)._replace(clear=clear)
+    return parse(frame, _clear_length(frame, codec))  # in one go: this is done for every frame that comes in
 
 
 def split_sealed_annex_b(frame: bytes, rules: NalRules) -> SealedParts:

@@ -7,6 +7,7 @@ LiveKit's: `ssrc || rtp_time || rtp_time - (count mod 65535)`.
 """
 
 import re
+import struct
 from collections.abc import Callable
 from threading import Lock
 
@@ -22,6 +23,7 @@ UNKNOWN_SOURCE = b"\xff\xff\xff\xff"
 _LIVEKIT_COUNT_SPAN = 0xFFFF
 _ESCAPED_IN_H264 = re.compile(rb"\0\0[\0-\3]")
 _MAX_DRAWS = 64
+_WORDS_2_AND_3 = struct.Struct("!II")
 
 
 class IvSequence:
@@ -75,4 +77,6 @@ def word(iv: bytes, number: int) -> int:
 
 def is_counted(iv: bytes) -> bool:
     """Whether an IV is one of ours, `r || n`: in LiveKit's, word 3 lies less than 65535 behind word 2."""
-    return (word(iv, 2) - word(iv, 3)) & 0xFFFF_FFFF >= _LIVEKIT_COUNT_SPAN
+    second, third = _WORDS_2_AND_3.unpack_from(iv, 4)
+    behind: int = (second - third) & 0xFFFF_FFFF
+    return behind >= _LIVEKIT_COUNT_SPAN

@@ -30,11 +30,12 @@ __all__ = ["PROFILES", "E2EEManager"]
 log = logging.getLogger(__name__)
 
 PROFILES = ("lk1",)
+_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def seconds_awake_or_asleep() -> float:
     """Monotonic seconds that also count while the machine sleeps, as other people's RTP clocks do."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    return time.clock_gettime(_CLOCK)
 
 
 class E2EEManager:

@@ -5,13 +5,13 @@ A frame that doesn't open changes no state: no key steps, no window moves, nothi
 
 from cryptography.exceptions import InvalidTag
 
-from hushroom_client.e2ee.clear_prefix import is_supported, split_sealed
+from hushroom_client.e2ee.clear_prefix import is_supported, parse_sealed
 from hushroom_client.e2ee.key_ring import RING_SIZE, KeyRing
 from hushroom_client.e2ee.outcomes import Dropped, Opened, Outcome, Rejected, RejectReason
 from hushroom_client.e2ee.sources import SourcePins, Track, Verdict
 from hushroom_common.errors import WireError
 from hushroom_common.ids import Codec
-from hushroom_common.sealed_frame import IV_SIZE, SealedFrame, parse
+from hushroom_common.sealed_frame import IV_SIZE, SealedFrame
 
 __all__ = ["FrameOpener"]
 
@@ -63,8 +63,7 @@ class FrameOpener:
         if refusal := _judge_trailer(frame):
             return Rejected(refusal)
         try:
-            clear, body = split_sealed(frame, self._codec)
-            return parse(body, clear_bytes=0)._replace(clear=clear)
+            return parse_sealed(frame, self._codec)
         except WireError:
             return Rejected(RejectReason.TRUNCATED)
 
