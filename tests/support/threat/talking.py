@@ -1,8 +1,9 @@
 """A call to be listened to: ada talks, bo watches, and a tapped server in a process of its own stands between them."""
 
 import asyncio
+import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hushroom_client import E2EEManager, Ratchet, Room, SharedKeyProvider, TrackSubscribed
@@ -92,12 +93,23 @@ def call_canaries(secrets: dict[str, bytes], pictures: list[bytes], sounds: list
     canaries = Canaries()
     for name, secret in secrets.items():
         canaries.add(name, secret)
+        for spelling in _spellings(secret):
+            canaries.add(f"{name}, spelt", spelling)
     for codec, frames in ((Codec.VP8, pictures), (Codec.OPUS, sounds)):
         for number, frame in enumerate(frames):
             body = frame[_clear_bytes(codec, frame) :]
             if len(body) >= WINDOW:
                 canaries.add(f"{codec} frame {number}", body)
     return canaries
+
+
+def _spellings(secret: bytes) -> Iterator[bytes]:
+    """As memory may hold a secret that was written as text: hex, and base64 at any place of a longer text."""
+    yield secret.hex().encode()
+    yield secret.hex().upper().encode()
+    for shift in range(3):
+        # The first and the last characters also depend on what stands before and after.
+        yield base64.b64encode(bytes(shift) + secret + bytes(2))[4:-4]
 
 
 def _clear_bytes(codec: Codec, frame: bytes) -> int:
