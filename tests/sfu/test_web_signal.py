@@ -30,10 +30,10 @@ from hushroom_sfu.conversation.limits import Limits
 from hushroom_sfu.conversation.switchboard import Counts
 from hushroom_sfu.start_error import StartError
 from hushroom_sfu.web.close_codes import WEBSOCKET_CODES
-from hushroom_sfu.web.signal_socket import MAX_QUEUED_MESSAGES
+from hushroom_sfu.web.signal_socket import CLOSE_LIMIT_S, MAX_QUEUED_MESSAGES
 from hushroom_sfu.web.tokens import mint
 from tests.plane.peers import eventually
-from tests.support.caller import Caller, calling, joining
+from tests.support.caller import DEADLINE_S, Caller, calling, joining
 from tests.support.server import SECRET, metric, running_server
 
 
@@ -258,6 +258,29 @@ async def test_a_flood_of_pings_ends_the_conversation() -> None:
         for _ in range(50):
             await ada.websocket.ping()
         await expect_end(ada, CloseCode.RATE_LIMITED)
+
+
+async def test_a_flood_of_pongs_ends_the_conversation_as_well() -> None:
+    async with running_server() as server, joining(server) as (ada, _):
+        for _ in range(50):
+            await ada.websocket.pong()
+        await expect_end(ada, CloseCode.RATE_LIMITED)
+
+
+async def test_who_goes_on_talking_after_the_end_is_cut_off_at_once() -> None:
+    """What came before the end was read is passed over, but not for as long as somebody likes to send."""
+    async with running_server() as server, calling(server) as ada:
+        connection = ada.websocket._response.connection
+        assert connection is not None
+        transport = connection.transport
+        assert isinstance(transport, asyncio.Transport)
+        empty_texts = bytes([0x81, 0x80, 0, 0, 0, 0]) * 10_000
+        began = time.monotonic()
+        async with asyncio.timeout(DEADLINE_S):
+            while not transport.is_closing():
+                transport.write(empty_texts)
+                await asyncio.sleep(0)
+        assert time.monotonic() - began < CLOSE_LIMIT_S / 2
 
 
 async def test_a_message_in_fragments_is_one_message_and_endless_ones_are_cut_off() -> None:

@@ -25,6 +25,10 @@ MAX_QUEUED_CHARS = 2 * MAX_SERVER_TEXT
 """What may wait for a client that reads slowly. One that falls further behind is cut off and may resume."""
 
 _MAX_PINGS_PER_S = 10
+"""Pings and pongs of a client, together."""
+
+_MAX_PASSED_OVER = 1000
+"""Frames of a client that are looked at after its WebSocket was closed from here."""
 
 
 class Listener(Protocol):
@@ -146,24 +150,28 @@ class SignalSocket:
             pass  # the reader notices as well
 
     async def _read(self, hears: Listener) -> None:
-        """Until the client closes or is gone. What it says after we closed is read, or its end would stay stuck."""
-        pings = TokenBucket(_MAX_PINGS_PER_S, _MAX_PINGS_PER_S, self._clock())
-        while True:
+        """Until the client closes or is gone. What it says after we closed is passed over, or its end would stay stuck:
+        but so much of it only, for who floods an ended WebSocket with empty frames would keep the event loop busy."""
+        control = TokenBucket(_MAX_PINGS_PER_S, _MAX_PINGS_PER_S, self._clock())
+        passed_over = 0
+        while passed_over < _MAX_PASSED_OVER:
             message = await self._websocket.receive()
             if message.type in _GONE:
                 return
             if self.is_closing:
-                continue
-            if message.type is WSMsgType.TEXT:
+                if passed_over == 0:
+                    await asyncio.sleep(0)  # `receive` does not wait while frames are there: now the last word goes out
+                passed_over += 1
+            elif message.type is WSMsgType.TEXT:
                 self._judge(hears, message.data)
             elif message.type is WSMsgType.BINARY:
                 hears.misspoke(CloseCode.PROTOCOL_ERROR, "messages are text, not binary")
+            elif not control.take(self._clock()):
+                hears.misspoke(CloseCode.RATE_LIMITED, f"at most {_MAX_PINGS_PER_S} pings or pongs a second")
             elif message.type is WSMsgType.PING:
-                if not pings.take(self._clock()):
-                    hears.misspoke(CloseCode.RATE_LIMITED, f"at most {_MAX_PINGS_PER_S} pings a second are answered")
-                else:
-                    with suppress(ConnectionError):
-                        await self._websocket.pong(message.data)
+                with suppress(ConnectionError):
+                    await self._websocket.pong(message.data)
+        self._end_in(0)
 
     def _judge(self, hears: Listener, text: bytes) -> None:
         if len(text) > self._max_message_bytes:
