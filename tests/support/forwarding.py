@@ -12,7 +12,8 @@ from hushroom_common.rtcp import (
     compound,
     parse_compound,
 )
-from hushroom_common.rtp import RtpPacket
+from hushroom_common.rtp import RtpPacket, build_rtp
+from hushroom_common.serial import SequenceUnwrapper
 from hushroom_sfu.core.actions import Action, FanOut, Transmit, TransmitRtcp
 from hushroom_sfu.core.down_track import ALL_TEMPORAL_LAYERS, DownTrackId
 from hushroom_sfu.core.forwarder import Forwarder
@@ -23,9 +24,33 @@ from tests.support.streams import OPUS_PAYLOAD_TYPE, RTX_PAYLOAD_TYPE, VP8_PAYLO
 
 UNIX_AT_ZERO = 1_700_000_000.0
 
+SRTP_WINDOW = 1024
+"""How far behind the newest packet of its SSRC libsrtp still protects one."""
+
+
+class SrtpIndices:
+    """What went out under each SRTP index of one SSRC, as libsrtp counts them (RFC 3711 §3.3.1): one content each."""
+
+    def __init__(self) -> None:
+        self._unwrapper = SequenceUnwrapper()
+        self._contents: dict[int, bytes] = {}
+        self._first = 0
+
+    def protects(self, packet: RtpPacket) -> None:
+        index = self._unwrapper.unwrap(packet.sequence_number)
+        self._first = self._first or index
+        assert index >= self._first, "an index from before the first packet"
+        assert (self._unwrapper.highest or 0) - index < SRTP_WINDOW, "too old for SRTP to protect it"
+        known = self._contents.setdefault(index, packet.data)
+        assert known == packet.data, "one SRTP index carries two contents"
+
+    def unfilled(self) -> list[int]:
+        """Indices between the first and the newest under which nothing ever went out."""
+        return [index for index in range(self._first, max(self._contents)) if index not in self._contents]
+
 
 class Forwarding:
-    """A forwarder, a clock, and everything that it sent to each leg."""
+    """A forwarder, a clock, and everything that it sent to each leg; no SRTP index is ever used for two contents."""
 
     def __init__(self) -> None:
         entropy = itertools.cycle(range(256))
@@ -35,6 +60,7 @@ class Forwarding:
         self.now = 100.0
         self.rtp: dict[LegId, list[RtpPacket]] = defaultdict(list)
         self.rtcp: dict[LegId, list[RtcpPacket]] = defaultdict(list)
+        self.indices: dict[tuple[LegId, int], SrtpIndices] = defaultdict(SrtpIndices)
         self._legs = itertools.count(1)
         self._ssrcs = itertools.count(0x5000)
 
@@ -81,6 +107,23 @@ class Forwarding:
         spec = DownTrackSpec("v", kind, (codec,), ssrc, rtx_ssrc, cname="seat", extensions=extensions)
         return self.forwarder.open_slot(leg, spec, self.now)
 
+    def listens(self, leg: LegId, microphone: UpTrackId) -> DownTrackId:
+        slot = self.slot(leg, kind=Kind.AUDIO)
+        self.assign(slot, microphone)
+        return slot
+
+    @staticmethod
+    def sound(number: int, ssrc: int = 0x2000) -> bytes:
+        """20 ms of Opus."""
+        return build_rtp(
+            payload_type=OPUS_PAYLOAD_TYPE,
+            marker=False,
+            sequence_number=number & 0xFFFF,
+            timestamp=number * 960 & 0xFFFFFFFF,
+            ssrc=ssrc,
+            payload=b"opus",
+        )
+
     def assign(self, slot: DownTrackId, track: UpTrackId, max_temporal_id: int = ALL_TEMPORAL_LAYERS) -> None:
         self._do(self.forwarder.assign(slot, track, self.now, max_temporal_id))
 
@@ -116,13 +159,23 @@ class Forwarding:
     def nacked(self, leg: LegId) -> list[int]:
         return [number for packet in self.rtcp[leg] if isinstance(packet, GenericNack) for number in packet.lost]
 
+    def unfilled(self, leg: LegId) -> dict[int, list[int]]:
+        """For each SSRC of the leg with holes in its numbers, these."""
+        holes = {ssrc: indices.unfilled() for (of, ssrc), indices in self.indices.items() if of == leg}
+        return {ssrc: missing for ssrc, missing in holes.items() if missing}
+
+    def _send(self, leg: LegId, data: bytes) -> None:
+        packet = RtpPacket.parse(data)
+        self.indices[leg, packet.ssrc].protects(packet)
+        self.rtp[leg].append(packet)
+
     def _do(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
                 case FanOut(routes, number, dropped_frames, packet):
                     for route in routes:
-                        self.rtp[route.leg].append(RtpPacket.parse(rewritten(route, number, dropped_frames, packet)))
+                        self._send(route.leg, rewritten(route, number, dropped_frames, packet))
                 case Transmit(leg, data):
-                    self.rtp[leg].append(RtpPacket.parse(data))
+                    self._send(leg, data)
                 case TransmitRtcp(leg, data):
                     self.rtcp[leg].extend(parse_compound(data))

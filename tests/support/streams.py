@@ -33,6 +33,37 @@ def vp8_payload(
     return descriptor + tag + body
 
 
+def vp8_packet(
+    sequence_number: int,
+    *,
+    ssrc: int = 0x1000,
+    starts_frame: bool = False,
+    is_keyframe: bool = False,
+    is_layer_sync: bool = False,
+    picture_id: int = 1,
+    temporal_id: int = 0,
+    timestamp: int | None = None,
+    body: bytes = b"",
+) -> bytes:
+    """One packet by hand, for streams that no camera sends. Its RTP time counts pictures, its body names its number."""
+    payload = vp8_payload(
+        starts_frame=starts_frame,
+        is_keyframe=is_keyframe,
+        is_layer_sync=is_layer_sync,
+        picture_id=picture_id,
+        temporal_id=temporal_id,
+        body=body or b"packet %d" % sequence_number,
+    )
+    return build_rtp(
+        payload_type=VP8_PAYLOAD_TYPE,
+        marker=False,
+        sequence_number=sequence_number & 0xFFFF,
+        timestamp=picture_id * 3000 if timestamp is None else timestamp,
+        ssrc=ssrc,
+        payload=payload,
+    )
+
+
 @dataclass
 class Vp8Stream:
     """A camera: `frame()` gives the packets of the next frame in order."""

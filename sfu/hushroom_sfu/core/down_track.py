@@ -1,16 +1,17 @@
 """A subscriber's slot: one outgoing SSRC whose numbers never jump, whatever track or layer fills it."""
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NewType
 
 from hushroom_common.codecs.marks import Marks
 from hushroom_common.ids import LegId
 from hushroom_common.rtcp import SenderReport, ntp_from_unix
 from hushroom_common.rtp import RtpPacket, wrap_rtx
+from hushroom_common.serial import seq_distance
 from hushroom_sfu.core.actions import Action, Transmit
 from hushroom_sfu.core.packet import MediaPacket
-from hushroom_sfu.core.route import Route, rewritten
+from hushroom_sfu.core.route import Route
 from hushroom_sfu.core.specs import DownTrackSpec, NegotiatedCodec
 from hushroom_sfu.core.stint import Stint
 from hushroom_sfu.core.temporal_class import TemporalClass
@@ -24,6 +25,12 @@ DownTrackId = NewType("DownTrackId", int)
 ALL_TEMPORAL_LAYERS = 7
 
 _STINTS_KEPT = 4
+_STINTS_KEPT_S = 2.0
+"""An ended stint holds on to the history that fed it; nobody asks for packets so old any more."""
+
+_SRTP_WINDOW = 1024
+"""Farther behind its newest packet libsrtp protects nothing; half a cycle behind it would take it for one to come."""
+
 _RETRANSMISSIONS_AT_ONCE = 512
 _RETRANSMISSIONS_PER_S = 512
 
@@ -65,17 +72,17 @@ class DownTrack:
 
     # --- which track fills the slot ---------------------------------------------------------------------------
 
-    def assign(self, up_track: UpTrack, max_temporal_id: int) -> bool:
-        """Waits for the track's next keyframe, then carries it. False when the slot cannot carry its codec."""
+    def assign(self, up_track: UpTrack, max_temporal_id: int, now: float) -> list[Action]:
+        """Frees the slot, waits for the track's next keyframe, then carries it. Raises ValueError if it never can."""
         codec = next((codec for codec in self.spec.codecs if codec.codec is up_track.codec), None)
         if codec is None:
-            return False
+            raise ValueError(f"slot {self.spec.mid} has no payload type for {up_track.codec}")
+        actions = self.release(now)
         self.up_track = up_track
         self._codec = codec
         self._max_temporal_id = max_temporal_id
-        up_track.waiting.append(self)
-        up_track.want_keyframe()
-        return True
+        self._wait(up_track)
+        return actions
 
     def release(self, now: float) -> list[Action]:
         """Frees the slot; what it carried ends without a BYE."""
@@ -106,6 +113,9 @@ class DownTrack:
     def start(self, packet: MediaPacket, now: float) -> list[Action]:
         """Begins with this packet, the next in order."""
         up_track = self._carried()
+        if packet.marks.temporal_id > self._max_temporal_id:  # no stream has such keyframes, but a hostile one
+            self._wait(up_track)
+            return []
         temporal_class = up_track.class_of(self._max_temporal_id)
         self._begin_stint(
             temporal_class, temporal_class.next_number(packet.number), packet, temporal_class.dropped_frames, now
@@ -118,25 +128,21 @@ class DownTrack:
         temporal_class = up_track.class_of(self._max_temporal_id)
         last = up_track.last
         end = last.number + 1 if last is not None else packet.number + 1
-        if temporal_class.placed(packet.number) is None:
+        if not temporal_class.has_begun:  # one that has keeps its numbers: others know its packets by them
             for number in range(packet.number, end):
                 kept = up_track.history.get(number)
                 if kept is None:
                     temporal_class.reserve(number)
                 else:
-                    temporal_class.place(number, kept.marks)
+                    temporal_class.place(kept)
         placement = temporal_class.placed(packet.number)
         if placement is None:
-            up_track.waiting.append(self)
-            up_track.want_keyframe()
+            up_track.forget_empty_classes()
+            self._wait(up_track)
             return []
-        route = self._begin_stint(temporal_class, placement.number, packet, placement.dropped_frames, now)
-        actions: list[Action] = []
-        for number in range(packet.number, end):
-            kept, place = up_track.history.get(number), temporal_class.placed(number)
-            if kept is not None and place is not None:
-                actions.append(Transmit(self.leg, rewritten(route, place.number, place.dropped_frames, kept)))
-        return actions
+        stint = self._begin_stint(temporal_class, placement.number, packet, placement.dropped_frames, now)
+        repeats = (stint.repeat(number) for number in range(placement.number, temporal_class.newest + 1))
+        return [Transmit(self.leg, packet) for packet in repeats if packet is not None]
 
     def may_switch(self, marks: Marks) -> bool:
         """Whether a wished layer change may happen before a frame with these marks, the first of its frame."""
@@ -162,23 +168,27 @@ class DownTrack:
             tl0picidx_base=old.route.tl0picidx_base,
         )
         up_track.forget_empty_classes()
+        if actions:
+            up_track.want_keyframe()  # filled numbers hide a loss from who receives them
         return actions
 
     # --- feedback ----------------------------------------------------------------------------------------------
 
-    def retransmit(self, sequence_number: int, now: float) -> list[Action]:
-        """Answers a NACK: by RTX where negotiated, else with a packet identical to the one that was lost."""
-        for stint in reversed(self._stints):
-            number = stint.number_of(sequence_number)
-            if number is None:
-                continue
-            repeat = stint.repeat(number)
-            if repeat is None:
-                return self._refused("nack_not_in_history")
+    def retransmit(self, lost: Sequence[int], now: float) -> list[Action]:
+        """Answers a NACK: by RTX where negotiated, else with packets identical to those that were lost."""
+        actions: list[Action] = []
+        for index, sequence_number in enumerate(lost):
             if not self._budget.take(now):
-                return self._refused("nack_over_budget")
-            return [Transmit(self.leg, self._as_rtx(stint, repeat))]
-        return self._refused("nack_unknown")
+                self._drops["nack_over_budget"] += len(lost) - index
+                break
+            actions += self._repeat(sequence_number)
+        return actions
+
+    def forget(self, now: float) -> None:
+        """Lets go of what ended long ago."""
+        stints = self._stints
+        while stints and stints[0].ended_at is not None and stints[0].ended_at < now - _STINTS_KEPT_S:
+            stints.popleft()
 
     def sender_report(self, unix_s: float) -> SenderReport | None:
         """This slot's report on the server's clock; None before the publisher's first one or the first packet."""
@@ -197,6 +207,25 @@ class DownTrack:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
+    def _wait(self, up_track: UpTrack) -> None:
+        up_track.waiting.append(self)
+        up_track.want_keyframe()
+
+    def _repeat(self, sequence_number: int) -> list[Action]:
+        if not self._stints:
+            return self._refused("nack_unknown")
+        if not 0 <= seq_distance(self._stints[-1].newest_sequence_number, sequence_number) < _SRTP_WINDOW:
+            return self._refused("nack_not_in_history")
+        for stint in reversed(self._stints):
+            number = stint.number_of(sequence_number)
+            if number is None:
+                continue
+            repeat = stint.repeat(number)
+            if repeat is None:
+                break
+            return [Transmit(self.leg, self._as_rtx(stint, repeat))]
+        return self._refused("nack_not_in_history")
+
     def _carried(self) -> UpTrack:
         if self.up_track is None:
             raise RuntimeError("this slot carries no track")
@@ -204,7 +233,7 @@ class DownTrack:
 
     def _begin_stint(
         self, temporal_class: TemporalClass, first: int, packet: MediaPacket, dropped_frames: int, now: float
-    ) -> Route:
+    ) -> Stint:
         marks, up_track = packet.marks, self._carried()
         timestamp_base = 0
         if self._last_timestamp is not None:
@@ -232,7 +261,7 @@ class DownTrack:
         timestamp_base: int,
         picture_id_base: int,
         tl0picidx_base: int,
-    ) -> Route:
+    ) -> Stint:
         codec, up_track = self._codec, self._carried()
         if codec is None:
             raise RuntimeError("this slot carries no codec")
@@ -248,9 +277,9 @@ class DownTrack:
             tl0picidx_base=tl0picidx_base,
         )
         rtx_payload_type = codec.rtx_payload_type if self.spec.rtx_ssrc is not None else None
-        self._stint = Stint(route, temporal_class, up_track.history, rtx_payload_type)
-        self._stints.append(self._stint)
-        return route
+        self._stint = stint = Stint(route, temporal_class, up_track.history, rtx_payload_type)
+        self._stints.append(stint)
+        return stint
 
     def _end_stint(self, now: float, at: int | None = None) -> list[Action]:
         """Ends the stint before ingress number `at` (default: after the last one)."""
@@ -258,18 +287,19 @@ class DownTrack:
         if stint is None or up_track.last is None:
             return []
         route, last = stint.route, up_track.last
-        actions = stint.end(last.number + 1 if at is None else at, last.timestamp, self.leg)
+        actions = stint.end(last.number + 1 if at is None else at, last.timestamp, self.leg, now)
         self._next_sequence_number = stint.next_sequence_number
         packets, octets = stint.sent()
         self._packets_before += packets
         self._octets_before += octets
         self._last_timestamp = (last.timestamp - route.timestamp_base) & 0xFFFFFFFF
-        self._last_timestamp_at = now
+        self._last_timestamp_at = up_track.last_at
         marks = up_track.last_marks()
         if marks.picture_id >= 0:
-            self._last_picture_id = marks.picture_id - stint.numbering.dropped_frames - route.picture_id_base
+            last_picture_id = marks.picture_id - stint.numbering.dropped_frames - route.picture_id_base
+            self._last_picture_id = last_picture_id & 0x7FFF
         if marks.tl0picidx >= 0:
-            self._last_tl0picidx = marks.tl0picidx - route.tl0picidx_base
+            self._last_tl0picidx = (marks.tl0picidx - route.tl0picidx_base) & 0xFF
         self._stint = None
         return actions
 

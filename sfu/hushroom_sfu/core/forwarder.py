@@ -6,7 +6,7 @@ back. Whatever bytes come in, they are forwarded or dropped with a reason in `dr
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from hushroom_common.errors import WireError
 from hushroom_common.ids import LegId
@@ -103,10 +103,9 @@ class Forwarder:
     ) -> list[Action]:
         """Fills a slot with a track, from its next keyframe on. Raises ValueError if the slot cannot carry it."""
         slot, track = self._down_tracks[down_track], self._up_tracks[up_track]
-        actions = slot.release(now)
-        if not slot.assign(track, max_temporal_id):
-            raise ValueError(f"slot {slot.spec.mid} has no payload type for {track.codec}")
-        self._attention.add(track)
+        actions = slot.assign(track, max_temporal_id, now)
+        if track.needs_attention:
+            self._attention.add(track)
         return actions + self._keyframe_request(track, now)
 
     def release(self, down_track: DownTrackId, now: float) -> list[Action]:
@@ -184,7 +183,7 @@ class Forwarder:
         """When `handle_timeout` should be called at the latest; None while there is nothing to wait for."""
         deadlines = [state.report_at for state in self._legs.values()]
         for track in self._attention:
-            deadlines += [at for at in (track.missing.next_deadline(), track.keyframes.deadline) if at is not None]
+            deadlines += [at for at in (track.missing.next_deadline(), track.keyframe_deadline) if at is not None]
         return min(deadlines, default=None)
 
     def handle_timeout(self, now: float) -> list[Action]:
@@ -215,18 +214,15 @@ class Forwarder:
         round_ = track.missing.due(now, _NACK_ROUND_S)
         actions = track.give_up(round_.given_up)
         if track.spec.wants_nack and track.ssrc is not None:
-            for first in range(0, len(round_.nack), _MAX_NACKS_A_PACKET):
-                lost = tuple(number & 0xFFFF for number in round_.nack[first : first + _MAX_NACKS_A_PACKET])
+            useful = [number & 0xFFFF for number in round_.nack if track.is_useful(number)]
+            for first in range(0, len(useful), _MAX_NACKS_A_PACKET):
+                lost = tuple(useful[first : first + _MAX_NACKS_A_PACKET])
                 nack = GenericNack(sender_ssrc=SERVER_SSRC, media_ssrc=track.ssrc, lost=lost)
                 actions.append(TransmitRtcp(track.leg, self._feedback(nack)))
         return actions
 
     def _keyframe_request(self, track: UpTrack, now: float) -> list[Action]:
-        if (
-            not track.spec.wants_pli
-            or track.ssrc is None
-            or not track.keyframes.due(now, is_awaited=track.awaits_keyframe)
-        ):
+        if track.ssrc is None or not track.keyframes.due(now, is_awaited=track.awaits_keyframe):
             return []
         pli = PictureLossIndication(sender_ssrc=SERVER_SSRC, media_ssrc=track.ssrc)
         return [TransmitRtcp(track.leg, self._feedback(pli))]
@@ -249,11 +245,11 @@ class Forwarder:
             actions += self._keyframe_request(track, now)
         return actions
 
-    def _retransmissions(self, slot: DownTrack | None, lost: Iterable[int], now: float) -> list[Action]:
+    def _retransmissions(self, slot: DownTrack | None, lost: Sequence[int], now: float) -> list[Action]:
         if slot is None:
             self.drops["nack_unknown"] += 1
             return []
-        return [action for number in lost for action in slot.retransmit(number, now)]
+        return slot.retransmit(lost, now)
 
     def _sender_report(self, state: LegTracks, report: SenderReport, now: float) -> list[Action]:
         track = state.by_ssrc.get(report.ssrc)
@@ -296,6 +292,8 @@ class Forwarder:
         if state.up_tracks:
             actions += [TransmitRtcp(state.leg, packet) for packet in receiver_reports(state.up_tracks, now)]
         if state.down_tracks:
+            for slot in state.down_tracks:
+                slot.forget(now)
             actions += [
                 TransmitRtcp(state.leg, packet) for packet in sender_reports(state.down_tracks, self._unix(now))
             ]

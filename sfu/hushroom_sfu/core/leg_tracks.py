@@ -12,13 +12,11 @@ __all__ = ["REPORT_INTERVAL_S", "LegTracks"]
 
 REPORT_INTERVAL_S = 1.0
 
-_MAX_LEARNED_SSRCS = 64
-
 
 class LegTracks:
     """One peer's tracks by the numbers that packets name them with."""
 
-    __slots__ = ("_learned", "by_ssrc", "clock", "down_tracks", "leg", "report_at", "slots_by_ssrc", "up_tracks")
+    __slots__ = ("by_ssrc", "clock", "down_tracks", "leg", "report_at", "slots_by_ssrc", "up_tracks")
 
     def __init__(self, leg: LegId, now: float) -> None:
         self.leg = leg
@@ -28,7 +26,6 @@ class LegTracks:
         self.slots_by_ssrc: dict[int, DownTrack] = {}
         self.clock = SourceClock()
         self.report_at = now + REPORT_INTERVAL_S
-        self._learned = 0
 
     def add_up_track(self, track: UpTrack) -> None:
         """Routes the SSRCs that the offer named; others are learned from the MID."""
@@ -43,8 +40,8 @@ class LegTracks:
         self.by_ssrc = {ssrc: other for ssrc, other in self.by_ssrc.items() if other is not track}
 
     def learn(self, packet: RtpPacket) -> UpTrack | None:
-        """Binds an unknown SSRC by its MID header extension (RFC 8843 §9.2); bounded, since a peer may send any."""
-        if not packet.extension_profile or self._learned >= _MAX_LEARNED_SSRCS:
+        """Binds an unknown SSRC by its MID header extension (RFC 8843 §9.2): two at most a track."""
+        if not packet.extension_profile:
             return None
         try:
             elements = read_extensions(packet)
@@ -56,7 +53,6 @@ class LegTracks:
                 continue
             if not track.learn(packet):
                 return None
-            self._learned += 1
             self.by_ssrc[packet.ssrc] = track
             return track
         return None

@@ -23,6 +23,7 @@ class Stint:
         "_end",
         "_filled",
         "_history",
+        "ended_at",
         "numbering",
         "route",
         "rtx_payload_type",
@@ -33,14 +34,16 @@ class Stint:
         self.numbering = numbering
         self.rtx_payload_type = rtx_payload_type
         self._history = history
+        self.ended_at: float | None = None
         self._end: int | None = None
         self._filled: dict[int, int] = {}
         self._class_packets = numbering.packets
         self._class_octets = numbering.octets
         numbering.routes.append(route)
 
-    def end(self, ingress: int, timestamp: int, leg: LegId) -> list[Action]:
+    def end(self, ingress: int, timestamp: int, leg: LegId, now: float) -> list[Action]:
         """Ends the stint before an ingress number. What is still missing is filled, with the ingress RTP time given."""
+        self.ended_at = now
         self.numbering.routes.remove(self.route)
         self._end = self.numbering.next_number(ingress)
         actions: list[Action] = []
@@ -53,10 +56,15 @@ class Stint:
         return actions
 
     @property
+    def newest_sequence_number(self) -> int:
+        """The highest number that went out, or is kept for a packet that is missing."""
+        newest = self.numbering.newest if self._end is None else self._end - 1
+        return (newest - self.route.sequence_base) & 0xFFFF
+
+    @property
     def next_sequence_number(self) -> int:
         """The number that goes on where this stint ended."""
-        newest = self.numbering.newest + 1 if self._end is None else self._end
-        return (newest - self.route.sequence_base) & 0xFFFF
+        return (self.newest_sequence_number + 1) & 0xFFFF
 
     def sent(self) -> tuple[int, int]:
         """Packets and payload octets so far, without repeats and fillers."""

@@ -9,7 +9,7 @@ NACK's number leads back to the ingress packet.
 from collections import deque
 from typing import NamedTuple
 
-from hushroom_common.codecs.marks import Marks
+from hushroom_sfu.core.packet import MediaPacket
 from hushroom_sfu.core.route import Route
 
 __all__ = ["Placement", "TemporalClass"]
@@ -33,7 +33,7 @@ class TemporalClass:
 
     __slots__ = (
         "_dropped_packets",
-        "_dropped_pictures",
+        "_dropped_times",
         "_ingress",
         "_places",
         "_size",
@@ -53,17 +53,22 @@ class TemporalClass:
         self.dropped_frames = 0
         self.newest = -1
         self._dropped_packets = 0
-        self._dropped_pictures: deque[int] = deque(maxlen=_RECENT_DROPPED_FRAMES)
+        self._dropped_times: deque[int] = deque(maxlen=_RECENT_DROPPED_FRAMES)  # a frame is known by its RTP time
         self._size = size
         self._places: list[tuple[int, Placement] | None] = [None] * size  # by ingress number
         self._ingress: list[tuple[int, int] | None] = [None] * size  # by class number
 
-    def place(self, ingress: int, marks: Marks) -> Placement | None:
+    @property
+    def has_begun(self) -> bool:
+        """Whether any number has its place already."""
+        return self.newest >= 0
+
+    def place(self, packet: MediaPacket) -> Placement | None:
         """Places the next packet in order; None when its temporal layer is above this class."""
-        if marks.temporal_id > self.max_temporal_id:
-            self._drop(marks)
+        if packet.marks.temporal_id > self.max_temporal_id:
+            self._drop(packet)
             return None
-        return self.reserve(ingress)
+        return self.reserve(packet.number)
 
     def reserve(self, ingress: int) -> Placement:
         """Gives an ingress number its place, whether or not its packet ever comes."""
@@ -82,17 +87,17 @@ class TemporalClass:
         entry = self._places[ingress % self._size]
         return entry[1] if entry is not None and entry[0] == ingress else None
 
-    def place_late(self, ingress: int, marks: Marks) -> Placement | None:
+    def place_late(self, packet: MediaPacket) -> Placement | None:
         """The place kept for a packet that was missing. It goes out whatever its layer, unless its frame is torn."""
-        placement = self.placed(ingress)
+        placement = self.placed(packet.number)
         if (
             placement is None
-            or marks.temporal_id <= self.max_temporal_id
-            or marks.picture_id not in self._dropped_pictures
+            or packet.marks.temporal_id <= self.max_temporal_id
+            or packet.timestamp not in self._dropped_times
         ):
             return placement
         filler = placement._replace(is_filler=True)
-        self._places[ingress % self._size] = (ingress, filler)
+        self._places[packet.number % self._size] = (packet.number, filler)
         return filler
 
     def ingress_of(self, number: int) -> int | None:
@@ -104,10 +109,9 @@ class TemporalClass:
         """The class number that ingress number would get if nothing more were dropped before it."""
         return ingress - self._dropped_packets
 
-    def _drop(self, marks: Marks) -> None:
+    def _drop(self, packet: MediaPacket) -> None:
         self._dropped_packets += 1
-        if marks.picture_id < 0:
-            return
-        if not self._dropped_pictures or self._dropped_pictures[-1] != marks.picture_id:
-            self._dropped_pictures.append(marks.picture_id)
-            self.dropped_frames += 1
+        if not self._dropped_times or self._dropped_times[-1] != packet.timestamp:
+            self._dropped_times.append(packet.timestamp)
+            if packet.marks.picture_id >= 0:
+                self.dropped_frames += 1

@@ -14,11 +14,11 @@ class TokenBucket:
         self._tokens = capacity
         self._updated = now
 
-    def take(self, now: float) -> bool:
-        """Takes one token; False when there is none."""
+    def take(self, now: float, count: int = 1) -> bool:
+        """Takes so many tokens; False, and none taken, when there are fewer."""
         self._tokens = min(self._capacity, self._tokens + (now - self._updated) * self._rate_per_s)
         self._updated = now
-        if self._tokens < 1:
+        if self._tokens < count:
             return False
-        self._tokens -= 1
+        self._tokens -= count
         return True

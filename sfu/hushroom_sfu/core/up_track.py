@@ -1,7 +1,7 @@
 """A published track as it arrives: order, losses, history, and what each class of subscribers gets of it."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NewType, Protocol
 
 from hushroom_common.codecs import read_marks
@@ -22,6 +22,7 @@ from hushroom_sfu.core.route import rewritten
 from hushroom_sfu.core.source_clock import Anchor
 from hushroom_sfu.core.specs import UpTrackSpec
 from hushroom_sfu.core.temporal_class import TemporalClass
+from hushroom_sfu.core.token_bucket import TokenBucket
 
 __all__ = ["FORWARDED_EXTENSIONS", "Follower", "UpTrack", "UpTrackId"]
 
@@ -39,8 +40,12 @@ FORWARDED_EXTENSIONS = frozenset(
 
 _WAIT_WITH_NACK_S = 1.0
 _WAIT_WITHOUT_NACK_S = 0.2
-_WIDEST_HOLE = 128
-"""Missing numbers in a row that are still worth waiting for; a wider hole is closed and costs a keyframe."""
+_WIDEST_HOLE = 1 / 4
+"""Missing numbers in a row, as a share of the history, worth waiting for; a wider hole is closed for a keyframe."""
+
+_MISSING_AT_ONCE = 512
+_MISSING_PER_S = 512
+"""Numbers kept for missing packets. Each becomes a packet to every subscriber: who skips more has his holes closed."""
 
 
 class Follower(Protocol):
@@ -73,8 +78,9 @@ class UpTrack:
         self.needs_attention = False
         self.history = History(HISTORY_SIZE[spec.kind])
         self.statistics = ReceptionStatistics(spec.codecs[0].codec.clock_rate)
+        self._widest_hole = int(self.history.size * _WIDEST_HOLE)
         self.missing = MissingPackets(
-            max_entries=_WIDEST_HOLE * 2,
+            max_entries=self._widest_hole,
             max_age_s=_WAIT_WITH_NACK_S if spec.wants_nack else _WAIT_WITHOUT_NACK_S,
             max_tries=20,
         )
@@ -83,6 +89,8 @@ class UpTrack:
         self.has_started_slots = False
         self.classes: list[TemporalClass] = []
         self.last: MediaPacket | None = None
+        self.last_at = 0.0
+        self._reservations = TokenBucket(_MISSING_AT_ONCE, _MISSING_PER_S, 0.0)
         self._drops = drops
         self._sequence = SequenceUnwrapper()
         self._readers: dict[int, Callable[[bytes], Marks]] = {}
@@ -108,19 +116,26 @@ class UpTrack:
         """Whether a subscriber still waits for his first packet."""
         return bool(self.waiting)
 
+    @property
+    def keyframe_deadline(self) -> float | None:
+        """When a keyframe is to be asked for; None without need, and before there is an SSRC to ask."""
+        return self.keyframes.deadline if self.ssrc is not None else None
+
     def settle_attention(self) -> None:
         """Looks anew whether something of this track waits for a moment in time."""
-        self.needs_attention = self.missing.missing > 0 or self.keyframes.deadline is not None
+        self.needs_attention = self.missing.missing > 0 or self.keyframe_deadline is not None
 
     def want_keyframe(self) -> None:
-        """Somebody needs a keyframe; the request goes out as soon as one may."""
-        self.keyframes.want()
-        self.needs_attention = True
+        """Somebody needs a keyframe; the request goes out as soon as one may, if this track takes any."""
+        if self.spec.wants_pli:
+            self.keyframes.want()
+            self.needs_attention = self.needs_attention or self.ssrc is not None
 
     def learn(self, rtp: RtpPacket) -> bool:
         """Takes an SSRC that the offer did not name; False when the payload type says that it is not this track's."""
         if rtp.payload_type in self._readers and self.ssrc is None:
             self.ssrc = rtp.ssrc
+            self.settle_attention()
         elif rtp.payload_type in self._rtx and self.rtx_ssrc is None:
             self.rtx_ssrc = rtp.ssrc
         else:
@@ -184,8 +199,20 @@ class UpTrack:
         packet = MediaPacket(rtp, number, marks)
         return self._next(packet, now) if arrival is Arrival.NEW else self._late(packet, now)
 
-    def give_up(self, numbers: list[int]) -> list[Action]:
-        """Fills numbers that will not come any more, so that subscribers stop waiting for them."""
+    def is_useful(self, number: int) -> bool:
+        """Whether a missing packet could still be forwarded if it came."""
+        return (
+            self.last is not None
+            and number > self.last.number - self.history.size
+            and self.history.get(number) is None
+            and (bool(self.waiting) or any(one.placed(number) is not None for one in self.classes))
+        )
+
+    def give_up(self, numbers: Iterable[int]) -> list[Action]:
+        """Fills numbers that will not come any more, so that subscribers stop waiting for them.
+
+        The filled number hides the loss from them, so it is for the server to ask for a keyframe.
+        """
         actions: list[Action] = []
         for number in numbers:
             if (
@@ -197,6 +224,8 @@ class UpTrack:
             filler = Filler(number, self.last.timestamp)
             self.history.store(filler)
             actions += self._to_late_routes(filler)
+        if actions:
+            self.want_keyframe()
         return actions
 
     def _unwrapped(self, rtp: RtpPacket) -> RtpPacket | None:
@@ -215,16 +244,21 @@ class UpTrack:
 
     def _next(self, packet: MediaPacket, now: float) -> list[Action]:
         last = self.last
-        if last is not None and packet.number > last.number + 1:
-            self._hole(last.number + 1, packet.number)
         actions: list[Action] = []
+        if last is not None:
+            is_hole = packet.number > last.number + 1
+            if self.needs_attention and (is_hole or self.history.get(packet.number - self.history.size) is None):
+                actions += self._leaving(last.number, packet.number)
+            if is_hole:
+                self._hole(last.number + 1, packet.number, now)
         marks = packet.marks
         if marks.starts_frame:
             self._decide(packet, now, actions)
         self.history.store(packet)
         self.last = packet
+        self.last_at = now
         for temporal_class in self.classes:
-            placement = temporal_class.place(packet.number, marks)
+            placement = temporal_class.place(packet)
             if placement is not None:
                 temporal_class.packets += 1
                 temporal_class.octets += len(packet.payload)
@@ -235,16 +269,26 @@ class UpTrack:
         """The moments at which routes change: a keyframe starts who waits, a switch point moves who asked for it."""
         if packet.marks.starts_keyframe:
             self.keyframes.satisfied()
-            while self.waiting:
-                actions += self.waiting.pop().start(packet, now)
+            for down_track in self._no_longer_waiting():
+                actions += down_track.start(packet, now)
         for down_track in tuple(self.switching):
             if down_track.may_switch(packet.marks):
                 self.switching.remove(down_track)
                 actions += down_track.switch(packet, now)
 
-    def _hole(self, first: int, end: int) -> None:
+    def _no_longer_waiting(self) -> list[Follower]:
+        """Who waited for a keyframe; a follower that cannot begin with it waits anew."""
+        waiting, self.waiting = self.waiting, []
+        return waiting
+
+    def _leaving(self, last: int, newest: int) -> list[Action]:
+        """Gives up what is still missing of the numbers that leave the history as `newest` comes after `last`."""
+        size = self.history.size
+        return self.give_up(range(last - size + 1, min(last, newest - size) + 1))
+
+    def _hole(self, first: int, end: int, now: float) -> None:
         self.needs_attention = True
-        if end - first > _WIDEST_HOLE:
+        if end - first > self._widest_hole or not self._reservations.take(now, end - first):
             for temporal_class in self.classes:
                 temporal_class.skip(end - first)
             self.want_keyframe()
@@ -260,14 +304,14 @@ class UpTrack:
         actions = self._to_late_routes(packet)
         if packet.marks.starts_keyframe and self.waiting:
             self.keyframes.satisfied()
-            while self.waiting:
-                actions += self.waiting.pop().start_from_history(packet, now)
+            for down_track in self._no_longer_waiting():
+                actions += down_track.start_from_history(packet, now)
         return actions
 
     def _to_late_routes(self, packet: MediaPacket) -> list[Action]:
         actions: list[Action] = []
         for temporal_class in self.classes:
-            placement = temporal_class.place_late(packet.number, packet.marks)
+            placement = temporal_class.place_late(packet)
             if placement is None:
                 continue
             sent = Filler(packet.number, packet.timestamp) if placement.is_filler else packet
