@@ -14,7 +14,7 @@ from hushroom_client.e2ee import Dropped, E2EEState, Opened, Outcome, Rejected, 
 from hushroom_client.e2ee.keys import KeyMaterial, StepKeys
 from hushroom_common.ids import Codec, Identity
 from tests.support.threat.attacked_meeting import KEYS, Meeting, attacked_meeting, own_keys, shared_key
-from tests.support.threat.attacks import Attack, SlotFrame, honest
+from tests.support.threat.attacks import Attack, SlotFrame
 from tests.support.threat.talking import eventually
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ class Before:
 
 async def goes_on_honestly(meeting: Meeting) -> None:
     """The control, and what comes after an attack: everything opens."""
-    meeting.engine.attack = honest
-    await meeting.goes_on(5)  # what was under way has arrived, and pictures have found their keyframe
+    await meeting.calms_down()
     meeting.forget()
     await meeting.goes_on()
     assert {type(opening.outcome) for opening in meeting.openings} == {Opened}

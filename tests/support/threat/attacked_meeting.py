@@ -17,7 +17,7 @@ from hushroom_client import (
 from hushroom_client.e2ee import KeyProvider, Opened, Outcome, TrackOpener
 from hushroom_common.ids import Codec, Identity, PublicationId
 from hushroom_sfu.config import Config
-from tests.support.threat.attacks import AttackingServer, TamperingFanOut
+from tests.support.threat.attacks import AttackingServer, SlotFrame, TamperingFanOut
 from tests.support.threat.media import Noted, scripted
 from tests.support.threat.talking import Inbox, eventually
 
@@ -93,6 +93,22 @@ class Meeting:
         """So many frames more reach each of cy's sinks."""
         before = {key: len(inbox.frames) for key, inbox in self.heard.items()}
         await eventually(lambda: all(len(self.heard[key].frames) >= count + frames for key, count in before.items()))
+
+    async def calms_down(self) -> None:
+        """The server is honest from now on, and what it sent before is through: every track opens frames of now."""
+        frames_of_now: set[bytes] = set()
+
+        def honest_and_noted(frame: SlotFrame) -> list[SlotFrame]:
+            frames_of_now.add(frame.sealed)
+            return [frame]
+
+        def tracks_of_now() -> set[tuple[str, Codec]]:
+            now = [opening for opening in self.openings if opening.frame in frames_of_now]
+            return {(opening.identity, opening.codec) for opening in now if isinstance(opening.outcome, Opened)}
+
+        self.engine.attack = honest_and_noted
+        await eventually(lambda: tracks_of_now() == {(name, _CODECS[source]) for name, source in self.heard})
+        await self.goes_on(1)
 
     def nothing_false_was_heard(self) -> None:
         """Every frame that reached a sink is one that this speaker said on this track, in its order, once."""
