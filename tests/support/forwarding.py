@@ -61,6 +61,7 @@ class Forwarding:
         self.rtp: dict[LegId, list[RtpPacket]] = defaultdict(list)
         self.rtcp: dict[LegId, list[RtcpPacket]] = defaultdict(list)
         self.indices: dict[tuple[LegId, int], SrtpIndices] = defaultdict(SrtpIndices)
+        self.ssrc_of: dict[DownTrackId, int] = {}
         self._legs = itertools.count(1)
         self._ssrcs = itertools.count(0x5000)
 
@@ -105,7 +106,9 @@ class Forwarding:
         ssrc = next(self._ssrcs)
         rtx_ssrc = next(self._ssrcs) if with_rtx else None
         spec = DownTrackSpec("v", kind, (codec,), ssrc, rtx_ssrc, cname="seat", extensions=extensions)
-        return self.forwarder.open_slot(leg, spec, self.now)
+        down_track = self.forwarder.open_slot(leg, spec, self.now)
+        self.ssrc_of[down_track] = ssrc
+        return down_track
 
     def listens(self, leg: LegId, microphone: UpTrackId) -> DownTrackId:
         slot = self.slot(leg, kind=Kind.AUDIO)

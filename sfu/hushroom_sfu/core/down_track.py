@@ -154,12 +154,17 @@ class DownTrack:
         return marks.is_switch_point and marks.temporal_id > highest
 
     def switch(self, packet: MediaPacket, now: float) -> list[Action]:
-        """Moves to the wished class before this packet; sequence numbers and PictureIDs go on without a step."""
-        up_track, old = self._carried(), self._stint
+        """Moves towards the wished class before this packet; sequence numbers and PictureIDs go on without a step."""
+        up_track, old, marks = self._carried(), self._stint, packet.marks
         if old is None:
             return []
+        highest = self._max_temporal_id
+        if highest > old.numbering.max_temporal_id and not marks.starts_keyframe:
+            highest = min(highest, marks.temporal_id)  # layers above this frame's may build on what was skipped
+            if highest < self._max_temporal_id:
+                up_track.switching.append(self)
         actions = self._end_stint(now, at=packet.number)
-        temporal_class = up_track.class_of(self._max_temporal_id)
+        temporal_class = up_track.class_of(highest)
         self._add_stint(
             temporal_class,
             temporal_class.next_number(packet.number),

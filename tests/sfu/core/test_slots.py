@@ -11,7 +11,7 @@ from hushroom_common.rtcp import GenericNack, SenderReport, ntp_from_unix
 from hushroom_common.rtp import RtpPacket, build_rtp
 from hushroom_sfu.core.history import History
 from tests.support.forwarding import UNIX_AT_ZERO, Forwarding
-from tests.support.streams import VP8_PAYLOAD_TYPE, Vp8Stream
+from tests.support.streams import VP8_PAYLOAD_TYPE, Vp8Stream, vp8_packet
 
 
 @pytest.fixture
@@ -177,3 +177,23 @@ def test_a_publisher_who_comes_and_goes_is_always_learned_anew(forwarding: Forwa
         forwarding.arrives(ada, packet)
         forwarding.unpublish(camera)
     assert len(forwarding.rtp[bo]) == 100
+
+
+def test_a_layer_opens_at_its_own_switch_point_and_not_at_one_below_it(forwarding: Forwarding) -> None:
+    """VP8's Y says that this frame builds on layer 0 alone (RFC 7741 §4.2); the layer above may build on what was
+    skipped."""
+    ada, bo = forwarding.leg(), forwarding.leg()
+    slot = forwarding.slot(bo)
+    forwarding.assign(slot, forwarding.camera(ada), max_temporal_id=0)
+    forwarding.arrives(ada, vp8_packet(1, starts_frame=True, is_keyframe=True, picture_id=1))
+    forwarding.forwarder.limit(slot, 2)
+    frames = [(2, False, False), (1, True, True), (2, False, False), (0, False, True), (1, False, True)]
+    frames += [(2, True, True), (0, False, True), (2, False, True), (1, False, True)]
+    for number, (temporal_id, is_layer_sync, is_expected) in enumerate(frames, 2):
+        before = len(forwarding.rtp[bo])
+        packet = vp8_packet(
+            number, starts_frame=True, picture_id=number, temporal_id=temporal_id, is_layer_sync=is_layer_sync
+        )
+        forwarding.arrives(ada, packet)
+        assert (len(forwarding.rtp[bo]) > before) is is_expected, f"frame {number}"
+    assert picture_steps(forwarding.rtp[bo]) == {1}
