@@ -8,6 +8,7 @@ from hushroom_client.e2ee import E2EEManager, E2EEState, NoSendingKey, Opened
 from hushroom_client.media.feed import Transform
 from hushroom_client.media.frames import EncodedFrame
 from hushroom_client.reception import Open
+from hushroom_common.errors import HushroomError
 from hushroom_common.ids import Codec, Identity, PublicationId
 
 __all__ = ["UNSEALED", "Sealed", "Sealing", "SealingHooks", "Unsealed"]
@@ -64,18 +65,23 @@ class Sealed:
 
     def __init__(self, manager: E2EEManager) -> None:
         self._manager = manager
+        self._has_begun = False
         self.profile = manager.profile
 
     async def begin(self, own_identity: Identity, hooks: SealingHooks) -> None:
-        """Starts the manager."""
+        """Starts the manager. Raises HushroomError where it serves another room."""
+        if self._manager.is_running:
+            raise HushroomError("this E2EEManager is in use: a manager serves one room at a time")
+        self._has_begun = True
         self._manager.on_state = lambda identity, _state: hooks.state_changed(identity)
         self._manager.on_key_installed = hooks.key_installed
         self._manager.on_key_step = hooks.key_step
         await self._manager.start(own_identity)
 
     async def close(self) -> None:
-        """Ends the manager."""
-        await self._manager.close()
+        """Ends the manager, unless it is another room's."""
+        if self._has_begun:
+            await self._manager.close()
 
     async def came(self, identity: Identity) -> None:
         """Asks for his key; waits for the application."""

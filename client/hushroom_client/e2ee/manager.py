@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import ParamSpec
 
 from hushroom_client.e2ee.clear_prefix import is_supported
 from hushroom_client.e2ee.key_providers import KeyProvider
@@ -29,6 +30,8 @@ __all__ = ["PROFILES", "E2EEManager"]
 
 log = logging.getLogger(__name__)
 
+HookArgs = ParamSpec("HookArgs")
+
 PROFILES = ("lk1",)
 _CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -42,7 +45,7 @@ class E2EEManager:
     """Keys, sealers and openers of one room.
 
     `profile` is what clients agreed on, by the invite or in code; a server never chooses it. Assign the three hooks
-    before `start`; they are plain functions and are called on the event loop's thread.
+    before `start`; they are plain functions and are called on the event loop's thread. What they raise is logged.
     """
 
     def __init__(
@@ -76,8 +79,18 @@ class E2EEManager:
 
     # --- the room's life --------------------------------------------------------------------------------------------
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it is between `start` and `close`."""
+        return self._worker is not None
+
     async def start(self, own_identity: Identity) -> None:
-        """Begins: asks for our own key and, where there is one, waits until it is derived. `close` ends it."""
+        """Begins: asks for our own key and, where there is one, waits until it is derived. `close` ends it.
+
+        Raises HushroomError if it has begun already.
+        """
+        if self.is_running:
+            raise HushroomError("this manager is in use: a manager serves one room at a time")
         self._own_identity = own_identity
         self._provider.attach(self)
         self._worker = asyncio.create_task(self._derive_wanted(), name="e2ee derivations")
@@ -99,7 +112,7 @@ class E2EEManager:
             await asyncio.wait([worker])
         finally:
             self._own_ring.wipe()
-            self._peers.clear()
+            self._peers.clear(now=self._clock())
             self._sealers.clear()
 
     async def participant_joined(self, identity: Identity) -> None:
@@ -116,20 +129,20 @@ class E2EEManager:
         for index, material in self._provider.keys_of(identity).items():
             self.key_set(identity, index, material)
         if self._announced is not None:
-            self.on_key_step(*self._announced)
+            _tell(self.on_key_step, *self._announced)
         answer = await self._ask(identity)
         if self._peers.get(identity) is not peer:
             return  # he left while the application was thinking
         if answer is not None:
             self._provider.adopt(identity, answer)
         elif not self._provider.keys_of(identity):
-            self.on_state(identity, peer.state.value)
+            _tell(self.on_state, identity, peer.state.value)
 
     def participant_left(self, identity: Identity) -> None:
         """Somebody is gone: his keys are wiped. His frames of before stay refused if they are played again."""
         if identity == self._own_identity:
             return
-        self._peers.left(identity)
+        self._peers.left(identity, now=self._clock())
         self._provider.forget(identity)
 
     def unpublished(self, identity: Identity, publication: PublicationId) -> None:
@@ -137,7 +150,7 @@ class E2EEManager:
         if identity == self._own_identity:
             self._sealers.pop(publication, None)
         else:
-            self._peers.unpublished(identity, publication)
+            self._peers.unpublished(identity, publication, now=self._clock())
 
     def _started_as(self) -> Identity:
         if self._own_identity is None:
@@ -186,7 +199,7 @@ class E2EEManager:
         if position is not None and position != self._announced:
             self._announced = position
             self._work.set()
-            self.on_key_step(*position)
+            _tell(self.on_key_step, *position)
 
     def _follow_peer(self, identity: Identity, outcome: Outcome, now: float) -> None:
         peer = self._peers.get(identity)
@@ -197,7 +210,7 @@ class E2EEManager:
             self._work.set()
         before = peer.state.value
         if peer.state.heard(outcome, now=now) is not before:
-            self.on_state(identity, peer.state.value)
+            _tell(self.on_state, identity, peer.state.value)
 
     # --- what the key provider says ---------------------------------------------------------------------------------
 
@@ -223,18 +236,21 @@ class E2EEManager:
             if (peer := self._peers.get(other)) is not None and not ring.has_key:
                 before = peer.state.value
                 if peer.state.keys_gone() is not before:
-                    self.on_state(other, peer.state.value)
+                    _tell(self.on_state, other, peer.state.value)
 
     def ratchet_requested(self) -> None:
         """Our own key shall take a step."""
         self._sending.step_once()
 
     async def _ask(self, identity: Identity) -> KeyMaterial | None:
+        """The application's answer; None too where a key was set or removed meanwhile, which is its later word."""
+        before = self._provider.keys_of(identity).get(0)
         try:
-            return await self._provider.ask(identity)
+            answer = await self._provider.ask(identity)
         except Exception as error:  # the application's callback may raise anything, and must not end the room
             log.warning("on_join gave no usable key", extra={"error": type(error).__name__})
             return None
+        return answer if self._provider.keys_of(identity).get(0) is before else None
 
     # --- derivations ------------------------------------------------------------------------------------------------
 
@@ -251,7 +267,11 @@ class E2EEManager:
             # One step a key and turn, so that nobody's long ratchet keeps another's first key waiting.
             while wanted := [(*named, request) for named in self._rings() for request in named[1].wants_derivation()]:
                 for identity, ring, request in wanted:
-                    keys = await asyncio.to_thread(self._provider.derive, request.material)
+                    try:
+                        keys = await asyncio.to_thread(self._provider.derive, request.material)
+                    except Exception as error:  # that key stays unusable; the others' must not
+                        log.warning("a key could not be derived", extra={"error": type(error).__name__})
+                        continue
                     if ring.derived(request, keys):
                         self._installed(identity, ring)
 
@@ -261,7 +281,15 @@ class E2EEManager:
         elif (peer := self._peers.get(identity)) is not None and peer.ring is ring:
             before = peer.state.value
             if peer.state.key_installed() is not before:
-                self.on_state(identity, peer.state.value)
+                _tell(self.on_state, identity, peer.state.value)
         else:
             return
-        self.on_key_installed(identity)
+        _tell(self.on_key_installed, identity)
+
+
+def _tell(hook: Callable[HookArgs, None], *args: HookArgs.args, **kwargs: HookArgs.kwargs) -> None:
+    """What a hook raises must cost no frame and no derivation."""
+    try:
+        hook(*args, **kwargs)
+    except Exception:
+        log.exception("a hook of the E2EE manager failed")

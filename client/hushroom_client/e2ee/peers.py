@@ -11,7 +11,7 @@ from hushroom_common.ids import Identity, PublicationId
 __all__ = ["REMEMBERED_IDENTITIES", "Peer", "Peers"]
 
 REMEMBERED_IDENTITIES = 256
-"""Identities whose replay windows are kept, those who left included."""
+"""Identities that left and whose replay windows are kept."""
 
 
 class Peer:
@@ -44,28 +44,33 @@ class Peers:
         """The peer, who is present from now on."""
         return self._present.setdefault(identity, Peer())
 
-    def left(self, identity: Identity) -> None:
+    def left(self, identity: Identity, *, now: float) -> None:
         """Wipes the peer's keys."""
         peer = self._present.pop(identity, None)
         if peer is not None:
             peer.ring.wipe()
-        self.pins_of(identity).retire(identity)
+        self.pins_of(identity).retire(identity, now=now)
+        self._forget_beyond_capacity()
 
-    def unpublished(self, identity: Identity, publication: PublicationId) -> None:
+    def unpublished(self, identity: Identity, publication: PublicationId, *, now: float) -> None:
         """A publication is over."""
-        self.pins_of(identity).retire(identity, publication)
+        self.pins_of(identity).retire(identity, publication, now=now)
 
     def pins_of(self, identity: Identity) -> SourcePins:
         """The registry of an identity's sources: his own, or the room's where all share their keys."""
         scope = None if self._share_keys else identity
         pins = self._pins.setdefault(scope, SourcePins())
         self._pins.move_to_end(scope)
-        for oldest in list(self._pins)[: len(self._pins) - REMEMBERED_IDENTITIES]:
-            if oldest is None or oldest not in self._present:
-                del self._pins[oldest]
         return pins
 
-    def clear(self) -> None:
+    def clear(self, *, now: float) -> None:
         """Wipes everybody's keys."""
         for identity, _ in self:
-            self.left(identity)
+            self.left(identity, now=now)
+
+    def _forget_beyond_capacity(self) -> None:
+        """Only those of whom something opened count, or a server could make us forget one by inventing many."""
+        gone = [scope for scope in self._pins if scope is not None and scope not in self._present]
+        remembered = [scope for scope in gone if not self._pins[scope].is_empty]
+        for scope in [one for one in gone if self._pins[one].is_empty] + remembered[:-REMEMBERED_IDENTITIES]:
+            del self._pins[scope]

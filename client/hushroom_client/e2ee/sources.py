@@ -16,6 +16,13 @@ __all__ = ["MAX_SOURCES_PER_TRACK", "SourcePins", "Track", "Verdict"]
 
 MAX_SOURCES_PER_TRACK = 8
 """Simulcast layers and republished tracks; past that, frames of yet another source are refused."""
+PIN_FINAL_AFTER_S = 60.0
+"""How long a new pin is taken back if its track ends: longer than a lost WebSocket may leave labels out of date.
+
+Labels travel by TCP and media by UDP, so the first frames of a slot's next publication can come in under the name of
+the last one, and would be refused on their true track ever after. A server gains nothing by it that it did not have
+before the first frame: no frame opens twice, and a source heard for longer stays where it is.
+"""
 MAX_SOURCES = 1024
 """All sources that one registry remembers, those of gone tracks included; the least recently heard is forgotten."""
 
@@ -43,8 +50,13 @@ _VERDICTS = {
     Freshness.TOO_OLD: Verdict.TOO_OLD,
 }
 
-SourceId = tuple[Track, bytes]
-"""A track and what names a source on it: our sealer's r (8 bytes) or a LiveKit sender's word 1 (4 bytes)."""
+SourceId = bytes | tuple[Track, bytes]
+"""What names a source: our sealer's r (8 bytes), a LiveKit sender's word 1 (4 bytes), or a track for an unknown one."""
+
+
+class _Pin(NamedTuple):
+    track: Track
+    since: float
 
 
 class SourcePins:
@@ -56,56 +68,74 @@ class SourcePins:
     """
 
     def __init__(self) -> None:
-        self._pins: dict[bytes, Track] = {}
+        self._pins: dict[bytes, _Pin] = {}
         self._windows: OrderedDict[SourceId, CountWindow | TimeWindow] = OrderedDict()
-        self._active: dict[Track, set[bytes]] = {}
+        self._active: dict[Track, set[SourceId]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to remember."""
+        return not (self._windows or self._pins)
 
     def judge(self, track: Track, iv: bytes, *, now: float) -> Verdict:
         """Whether a frame with this IV may be opened on `track`. Changes nothing."""
-        if self._pins.get(iv[:4], track) != track:
+        pin = self._pins.get(iv[:4])
+        if pin is not None and pin.track != track:
             return Verdict.WRONG_TRACK
-        name = _source_name(iv)
-        window = self._windows.get((track, name))
+        source = _source_of(track, iv)
+        window = self._windows.get(source)
         if window is not None:
             freshness = window.judge(iv, now)
             if freshness is not Freshness.FRESH:
                 return _VERDICTS[freshness]
-        active = self._active.get(track, set())
-        if name not in active and len(active) >= MAX_SOURCES_PER_TRACK:
+        active = self._active.get(track, ())
+        if source not in active and len(active) >= MAX_SOURCES_PER_TRACK:
             return Verdict.TOO_MANY_SOURCES
         return Verdict.FRESH
 
     def accept(self, track: Track, iv: bytes, *, clock_rate: int, now: float) -> None:
         """Remembers an IV that was judged fresh, after its frame's tag verified on `track`."""
-        name = _source_name(iv)
-        source = (track, name)
+        source = _source_of(track, iv)
+        if iv[:4] not in self._pins and iv[:4] != UNKNOWN_SOURCE:
+            self._pins[iv[:4]] = _Pin(track, now)
         window = self._windows.get(source)
         if window is None:
             window = self._windows[source] = CountWindow() if is_counted(iv) else TimeWindow(clock_rate)
-            if iv[:4] != UNKNOWN_SOURCE:
-                self._pins[iv[:4]] = track
             self._forget_beyond_capacity()
         window.accept(iv, now)
         self._windows.move_to_end(source)
-        self._active.setdefault(track, set()).add(name)
+        self._active.setdefault(track, set()).add(source)
 
     def claim(self, track: Track, source: bytes) -> None:
         """Pins word 1 of our own sealer's IVs, so that our frames don't open when they are sent back as another's."""
-        self._pins[source] = track
+        self._pins[source] = _Pin(track, float("-inf"))
 
-    def retire(self, identity: Identity, publication: PublicationId | None = None) -> None:
-        """A participant (or one publication of his) is gone: his next ones may have as many sources again."""
+    def retire(self, identity: Identity, publication: PublicationId | None = None, *, now: float) -> None:
+        """A participant (or one publication of his) is gone: his next ones may have as many sources again.
+
+        Of the pins, those that are not final yet are taken back; windows stay.
+        """
         for track in [track for track in self._active if track.identity == identity]:
             if publication is None or track.publication == publication:
                 del self._active[track]
+                self._take_back(track, now)
+
+    def _take_back(self, track: Track, now: float) -> None:
+        for word, pin in list(self._pins.items()):
+            if pin.track == track and now - pin.since <= PIN_FINAL_AFTER_S:
+                del self._pins[word]
 
     def _forget_beyond_capacity(self) -> None:
         while len(self._windows) > MAX_SOURCES:
-            (track, name), _ = self._windows.popitem(last=False)
-            self._active.get(track, set()).discard(name)
-            if not any(other[:4] == name[:4] for _, other in self._windows):
-                self._pins.pop(name[:4], None)
+            forgotten, _ = self._windows.popitem(last=False)
+            for active in self._active.values():
+                active.discard(forgotten)
+            if isinstance(forgotten, bytes) and not any(
+                isinstance(other, bytes) and other[:4] == forgotten[:4] for other in self._windows
+            ):
+                self._pins.pop(forgotten[:4], None)
 
 
-def _source_name(iv: bytes) -> bytes:
-    return iv[:8] if is_counted(iv) else iv[:4]
+def _source_of(track: Track, iv: bytes) -> SourceId:
+    name = iv[:8] if is_counted(iv) else iv[:4]
+    return (track, name) if name[:4] == UNKNOWN_SOURCE else name

@@ -22,7 +22,9 @@ from hushroom_client.e2ee import (
     UnsupportedCodec,
 )
 from hushroom_client.e2ee.key_providers import Key, OnJoin
-from hushroom_client.e2ee.keys import KeyMaterial
+from hushroom_client.e2ee.keys import KeyMaterial, StepKeys
+from hushroom_client.e2ee.peers import REMEMBERED_IDENTITIES, Peers
+from hushroom_client.e2ee.sources import PIN_FINAL_AFTER_S, Track
 from hushroom_common.errors import HushroomError
 from hushroom_common.ids import Codec, Identity, PublicationId
 from hushroom_common.secret import Secret
@@ -38,7 +40,8 @@ class Person:
 
     def __init__(self, identity: Identity, provider: KeyProvider, ratchet: Ratchet | None = None) -> None:
         self.identity = identity
-        self.manager = E2EEManager(key_provider=provider, profile="lk1", ratchet=ratchet)
+        self.now = 0.0
+        self.manager = E2EEManager(key_provider=provider, profile="lk1", ratchet=ratchet, clock=lambda: self.now)
         self.states: list[tuple[Identity, E2EEState]] = []
         self.installed: list[Identity] = []
         self.steps: list[tuple[int, int]] = []
@@ -160,6 +163,7 @@ async def test_who_leaves_is_wiped_and_asked_for_again_but_his_old_frames_stay_r
         assert isinstance(bo.opens(captured, ADA), Opened)
         assert isinstance(bo.opens(never_delivered, ADA, MICROPHONE), Opened)
         opener = bo.manager.opener(ADA, CAMERA, Codec.VP8)
+        bo.now += PIN_FINAL_AFTER_S + 1.0
         bo.manager.participant_left(ADA)
         assert opener.open(ada.seals()) == MISSING
         assert provider.keys_of(ADA) == {}
@@ -169,6 +173,122 @@ async def test_who_leaves_is_wiped_and_asked_for_again_but_his_old_frames_stay_r
         assert bo.opens(captured, ADA) is Dropped.DUPLICATE
         assert bo.opens(ada.seals(publication=MICROPHONE), ADA, CAMERA) == Rejected(RejectReason.WRONG_TRACK)
         assert isinstance(bo.opens(ada.seals(), ADA), Opened)
+
+
+async def test_people_whom_the_server_invents_do_not_make_a_client_forget_what_it_heard() -> None:
+    async def only_real_people(identity: Identity) -> Key | None:
+        return KEYS.get(identity)
+
+    ada, bo = Person(ADA, ParticipantKeyProvider(key_by_hand)), Person(BO, ParticipantKeyProvider(only_real_people))
+    async with in_a_room(ada, bo):
+        await bo.has_key_of(ADA)
+        captured = ada.seals()
+        assert isinstance(bo.opens(captured, ADA), Opened)
+        bo.manager.participant_left(ADA)
+        for number in range(2 * REMEMBERED_IDENTITIES):
+            invented = Identity(f"invented {number}")
+            await bo.manager.participant_joined(invented)
+            assert bo.opens(captured, invented) == MISSING
+            bo.manager.participant_left(invented)
+        await bo.manager.participant_joined(ADA)
+        await bo.has_key_of(ADA, times=2)
+        assert bo.opens(captured, ADA) is Dropped.DUPLICATE
+
+
+async def test_the_windows_of_very_many_who_left_are_kept_up_to_a_bound() -> None:
+    peers = Peers(share_keys=False)
+    everyone = [Identity(f"guest {number}") for number in range(REMEMBERED_IDENTITIES + 10)]
+    for identity in everyone:
+        peers.present(identity)
+        peers.pins_of(identity).claim(Track(identity, CAMERA), b"word")
+    for identity in everyone:
+        peers.left(identity, now=0.0)
+    assert [peers.pins_of(identity).is_empty for identity in everyone] == [True] * 10 + [False] * REMEMBERED_IDENTITIES
+
+
+async def test_frames_that_overtake_the_news_of_who_sends_them_cost_their_sender_nothing() -> None:
+    """While a WebSocket is lost, a leaver's slot goes to somebody else: nobody's frames stay refused after it."""
+    providers = [SharedKeyProvider(ADAS_KEY) for _ in range(3)]
+    ada, bo, cy = (Person(identity, provider) for identity, provider in zip((ADA, BO, CY), providers, strict=True))
+    async with in_a_room(ada, bo, cy):
+        await bo.has_key_of(ADA)
+        early = cy.seals()
+        assert isinstance(bo.opens(early, ADA), Opened)
+        bo.now += 30.0
+        bo.manager.participant_left(ADA)
+        assert bo.opens(early, CY) is Dropped.DUPLICATE
+        assert isinstance(bo.opens(cy.seals(), CY), Opened)
+
+
+async def test_a_key_that_is_set_while_the_application_thinks_is_newer_than_its_answer() -> None:
+    asked, answer = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def on_join(identity: Identity) -> Key | None:
+        if identity == BO:
+            return None
+        asked.set()
+        key: bytes = await answer
+        return key
+
+    provider = ParticipantKeyProvider(on_join)
+    ada, bo = Person(ADA, ParticipantKeyProvider(key_by_hand)), Person(BO, provider)
+    async with in_a_room(ada):
+        await bo.manager.start(BO)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bo.manager.participant_joined(ADA))
+            await asked.wait()
+            provider.set_key(ADA, ADAS_KEY)
+            answer.set_result(CYS_KEY)
+        await bo.has_key_of(ADA)
+        assert isinstance(bo.opens(ada.seals(), ADA), Opened)
+        await bo.manager.close()
+
+
+async def test_a_hook_that_fails_keeps_nobody_else_from_his_key(caplog: pytest.LogCaptureFixture) -> None:
+    bo = Person(BO, ParticipantKeyProvider(key_by_hand))
+
+    def fail_for_ada(identity: Identity) -> None:
+        bo.installed.append(identity)
+        if identity == ADA:
+            raise LookupError("the application's own")
+
+    bo.manager.on_key_installed = fail_for_ada
+    await bo.manager.start(BO)
+    await bo.manager.participant_joined(ADA)
+    await bo.has_key_of(ADA)
+    await bo.manager.participant_joined(CY)
+    await bo.has_key_of(CY)
+    assert "hook" in caplog.text
+    await bo.manager.close()
+
+
+class Fragile(ParticipantKeyProvider):
+    """Cannot derive anything of Ada's key."""
+
+    def derive(self, material: KeyMaterial) -> StepKeys:
+        if material.secret == Secret(ADAS_KEY):
+            raise MemoryError(f"while deriving {ADAS_KEY!r}")
+        return super().derive(material)
+
+
+async def test_a_key_that_cannot_be_derived_keeps_nobody_else_from_his(caplog: pytest.LogCaptureFixture) -> None:
+    bo = Person(BO, Fragile(key_by_hand))
+    await bo.manager.start(BO)
+    await bo.manager.participant_joined(ADA)
+    await bo.manager.participant_joined(CY)
+    await bo.has_key_of(CY)
+    assert bo.manager.state(ADA) is E2EEState.MISSING_KEY
+    assert "MemoryError" in [getattr(record, "error", None) for record in caplog.records]
+    assert "while deriving" not in caplog.text
+    await bo.manager.close()
+
+
+async def test_a_manager_belongs_to_one_room_at_a_time() -> None:
+    ada = Person(ADA, SharedKeyProvider(ADAS_KEY))
+    async with in_a_room(ada):
+        with pytest.raises(HushroomError, match="one room"):
+            await ada.manager.start(ADA)
+        assert ada.seals()
 
 
 async def test_an_answer_that_comes_after_its_participant_left_is_not_kept() -> None:
