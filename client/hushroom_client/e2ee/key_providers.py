@@ -104,7 +104,8 @@ class SharedKeyProvider(KeyProvider):
         """Sets the room's key at `index`, and seals with it once it is derived."""
         index = _ring_index(index)
         material = KeyMaterial.of(key)
-        self._keys.pop(index, None)
+        if self._keys.pop(index, None) is not None:
+            self._cache.clear()
         self._keys[index] = material
         self._tell_set(None, index, material)
 

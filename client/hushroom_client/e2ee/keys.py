@@ -6,6 +6,7 @@ ratcheted key never admits a joiner: whoever holds the material of step n+1 hold
 """
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
@@ -46,20 +47,28 @@ class KeyMaterial:
     def of(cls, key: "str | bytes | Secret | KeyMaterial") -> "KeyMaterial":
         """A `str` is a passphrase (PBKDF2), `bytes` or a `Secret` are raw key bytes (HKDF), as in LiveKit's JavaScript.
 
-        Raises ValueError for an empty passphrase and for raw keys under 16 bytes.
+        Raises ValueError for an empty passphrase and for raw keys under 16 bytes, TypeError for anything else.
         """
         if isinstance(key, KeyMaterial):
             return key
         if isinstance(key, str):
-            if not key:
-                raise ValueError("an empty passphrase protects nothing: give a few random words")
-            return cls(Secret(key.encode()), Kdf.PBKDF2)
+            return cls(_words(key), Kdf.PBKDF2)
+        if not isinstance(key, Secret | bytes | bytearray | memoryview):  # bytes(32) would be 32 zeros
+            raise TypeError(f"a key is a str, bytes or a Secret, not {type(key).__name__}")
         raw = key if isinstance(key, Secret) else Secret(bytes(key))
         if len(raw) < MIN_RAW_BYTES:
             raise ValueError(
                 f"a raw key needs at least {MIN_RAW_BYTES} random bytes, not {len(raw)}; 32 is a good size"
             )
         return cls(raw, Kdf.HKDF)
+
+
+def _words(passphrase: str) -> Secret:
+    if not passphrase:
+        raise ValueError("an empty passphrase protects nothing: give a few random words")
+    with suppress(UnicodeEncodeError):  # not to be raised or chained: it holds the passphrase
+        return Secret(passphrase.encode())
+    raise ValueError("a passphrase is text that UTF-8 can write: this one holds half a character")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,14 +102,17 @@ class StepCache:
     def __init__(self, capacity: int = 256) -> None:
         self._capacity = capacity
         self._steps: OrderedDict[KeyMaterial, StepKeys] = OrderedDict()
+        self._generation = 0
         self._lock = Lock()  # rooms that share a provider derive in threads of their own
 
     def derive(self, material: KeyMaterial) -> StepKeys:
         """As `derive_step`, from memory where it can."""
         with self._lock:
-            known = self._steps.get(material)
+            known, generation = self._steps.get(material), self._generation
         steps = known or derive_step(material)
         with self._lock:
+            if generation != self._generation:
+                return steps  # of a key that was removed meanwhile, perhaps
             steps = self._steps.setdefault(material, steps)
             self._steps.move_to_end(material)
             while len(self._steps) > self._capacity:
@@ -108,6 +120,7 @@ class StepCache:
         return steps
 
     def clear(self) -> None:
-        """Forgets every step."""
+        """Forgets every step, also those that are being derived."""
         with self._lock:
             self._steps.clear()
+            self._generation += 1

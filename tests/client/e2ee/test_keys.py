@@ -5,7 +5,10 @@ from itertools import pairwise
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hushroom_client.e2ee.keys import Kdf, KeyMaterial, StepCache, derive_step
+from hushroom_client.e2ee import keys
+from hushroom_client.e2ee.key_providers import SharedKeyProvider
+from hushroom_client.e2ee.keys import Kdf, KeyMaterial, StepCache, StepKeys, derive_step
+from hushroom_common.ids import Identity
 from hushroom_common.secret import Secret
 
 
@@ -60,6 +63,30 @@ def test_keys_that_protect_nothing_are_refused(key: str | bytes | Secret) -> Non
         KeyMaterial.of(key)
 
 
+@pytest.mark.parametrize("mistaken", [32, True, None, [1] * 32, 3.5])
+def test_what_is_neither_words_nor_bytes_is_no_key(mistaken: object) -> None:
+    """`bytes(32)` is 32 zeros: a number in the wrong place must not become a key that everybody knows."""
+    with pytest.raises(TypeError, match="a key is a str, bytes or a Secret"):
+        KeyMaterial.of(mistaken)  # type: ignore[arg-type]  # the mistake
+
+
+def test_bytes_of_any_kind_are_one_key() -> None:
+    raw = bytes(range(32))
+    for same in (bytearray(raw), memoryview(raw), Secret(raw)):
+        assert KeyMaterial.of(same).secret == Secret(raw)  # type: ignore[arg-type]  # mypy wants bytes alone
+
+
+def test_a_passphrase_that_is_no_text_is_refused_without_being_repeated() -> None:
+    """Half a surrogate pair: what `errors="surrogateescape"` makes of a file that is no UTF-8."""
+    with pytest.raises(ValueError, match="passphrase") as refusal:
+        KeyMaterial.of("hunter2 \udcff")
+    error: BaseException | None = refusal.value
+    assert type(error) is ValueError
+    while error is not None:
+        assert "hunter2" not in repr(error) + repr(error.__dict__)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
 def test_material_does_not_print_its_secret() -> None:
     assert "hunter2" not in repr(KeyMaterial.of("hunter2"))
     assert "\\x00" not in repr(derive_step(KeyMaterial.of(bytes(32))))
@@ -76,3 +103,31 @@ def test_a_cache_derives_each_step_once_and_stays_bounded() -> None:
         second = cache.derive(second.next_material)
     assert cache.derive(material) is not first
     assert cache.derive(material).frame_key == first.frame_key
+
+
+def test_a_cache_that_is_cleared_during_a_derivation_does_not_keep_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, material = StepCache(), KeyMaterial.of(bytes(32))
+
+    def removed_meanwhile(of: KeyMaterial) -> StepKeys:
+        cache.clear()
+        return derive_step(of)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keys, "derive_step", removed_meanwhile)
+        forgotten = cache.derive(material)
+    assert cache.derive(material) is not forgotten
+
+
+def test_a_shared_key_that_is_replaced_or_removed_is_not_kept() -> None:
+    provider = SharedKeyProvider("first words")
+    first = provider.keys_of(Identity("ada"))[0]
+    steps = provider.derive(first)
+    assert provider.derive(first) is steps
+    provider.set_key("second words", index=1)
+    assert provider.derive(first) is steps
+    provider.set_key("third words", index=0)
+    assert provider.derive(first) is not steps
+    second = provider.keys_of(Identity("ada"))[1]
+    steps = provider.derive(second)
+    provider.remove_key(1)
+    assert provider.derive(second) is not steps
