@@ -172,8 +172,10 @@ class Downstream:
         return self._not_before if waits else None
 
     def _grow(self, now: float) -> None:
+        if self._offer is not None or self.is_opening or self._session.connection is None:
+            return
         missing = self.seats.missing()
-        if missing == 0 or self._offer is not None or self.is_opening or self._session.connection is None:
+        if missing == 0:
             return
         if self.leg is None or self._negotiation is None:
             if now >= self._not_before:

@@ -87,16 +87,17 @@ class _Share(Enum):
 _Holder = tuple[ParticipantId, _Share]
 
 
-@dataclass(frozen=True, slots=True)
 class _Wanted:
-    ref: PublicationRef
-    source: Source
-    codec: Codec
+    """A publication that the subscriber wants, and with what it shares a seat."""
 
-    @property
-    def holder(self) -> _Holder:
-        is_screen = self.source in (Source.SCREEN, Source.SCREEN_AUDIO)
-        return self.ref.publisher, _Share.SCREEN if is_screen else _Share.PERSON
+    __slots__ = ("codec", "holder", "kind", "ref")
+
+    def __init__(self, ref: PublicationRef, source: Source, codec: Codec) -> None:
+        self.ref = ref
+        self.codec = codec
+        self.kind = codec.kind
+        is_screen = source in (Source.SCREEN, Source.SCREEN_AUDIO)
+        self.holder: _Holder = (ref.publisher, _Share.SCREEN if is_screen else _Share.PERSON)
 
 
 class _Slot:
@@ -126,6 +127,10 @@ class _Seat:
         self.slots = {Kind.AUDIO: _Slot(mids.audio), Kind.VIDEO: _Slot(mids.video)}
         self.holder: _Holder | None = None
         self.freed_at = 0
+
+    def is_open_to(self, wanted: _Wanted) -> bool:
+        """Whether the slot for it is free, and nobody else sits on the other."""
+        return self.slots[wanted.kind].occupant is None and self.holder in (None, wanted.holder)
 
 
 class Seats:
@@ -175,17 +180,24 @@ class Seats:
         if self._wanted.pop(ref, None) is None:
             return []
         self._unseated.pop(ref, None)
-        return [*self._vacate(ref, was_flowing=self.is_flowing(ref)), *self._seat_the_unseated()]
+        seated = self._seated.get(ref)
+        if seated is None:
+            return []  # nothing is free now that was not free before
+        # Whoever waits found no place elsewhere. In a full room, where hundreds may wait, this keeps a leaver cheap.
+        seat, _ = seated
+        return [*self._vacate(ref, was_flowing=self.is_flowing(ref)), *self._fill(seat)]
 
     # --- growing by renegotiation ---------------------------------------------------------------------------------
 
     def missing(self) -> int:
         """How many seats to add with the next offer; 0 while an offer with new seats is unanswered."""
+        if len(self._seats) >= self._max_seats:
+            return 0
         waiting: dict[_Holder, Counter[Kind]] = {}
         for ref, reason in self._unseated.items():
             if reason is UnseatedReason.AWAITS_SEAT:
                 wanted = self._wanted[ref]
-                waiting.setdefault(wanted.holder, Counter())[wanted.codec.kind] += 1
+                waiting.setdefault(wanted.holder, Counter())[wanted.kind] += 1
         if not waiting or any(not slot.is_answered for seat in self._seats for slot in seat.slots.values()):
             return 0
         needed = len(self._seats) + sum(max(kinds.values()) for kinds in waiting.values())
@@ -230,26 +242,33 @@ class Seats:
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _seat_the_unseated(self) -> list[SeatChange]:
-        waiting = [wanted for ref, wanted in self._wanted.items() if ref not in self._seated]
-        return [change for wanted in waiting for change in self._seat(wanted)]
+        return [change for wanted in self._waiting() for change in self._seat(wanted)]
+
+    def _fill(self, seat: _Seat) -> list[SeatChange]:
+        """Give a seat that has become free, or half of it, to those who wait."""
+        may_sit = (wanted for wanted in self._waiting() if seat.is_open_to(wanted))
+        return [change for wanted in may_sit for change in self._take(seat, wanted)]
+
+    def _waiting(self) -> list[_Wanted]:
+        return [wanted for ref, wanted in self._wanted.items() if ref not in self._seated]
 
     def _seat(self, wanted: _Wanted) -> Iterator[SeatChange]:
         """Give a publication a slot, or note why it has none."""
-        kind = wanted.codec.kind
-        candidates = [
-            seat for seat in self._seats if seat.slots[kind].occupant is None and seat.holder in (None, wanted.holder)
-        ]
+        candidates = [seat for seat in self._seats if seat.is_open_to(wanted)]
         if not candidates:
             is_full = len(self._seats) >= self._max_seats
-            yield from self._leave_unseated(
+            return self._leave_unseated(
                 wanted.ref, UnseatedReason.NO_FREE_SLOT if is_full else UnseatedReason.AWAITS_SEAT
             )
-            return
         seat = min(
             candidates,
-            key=lambda one: (not one.slots[kind].may_carry(wanted.codec), one.holder is None, one.freed_at),
+            key=lambda one: (not one.slots[wanted.kind].may_carry(wanted.codec), one.holder is None, one.freed_at),
         )
-        slot = seat.slots[kind]
+        return self._take(seat, wanted)
+
+    def _take(self, seat: _Seat, wanted: _Wanted) -> Iterator[SeatChange]:
+        """Give a publication its slot of an open seat, if that slot can carry it."""
+        slot = seat.slots[wanted.kind]
         if not slot.may_carry(wanted.codec):
             yield from self._leave_unseated(wanted.ref, UnseatedReason.CODEC_NOT_SUPPORTED)
             return

@@ -5,6 +5,7 @@ Requests that cannot be carried out raise `Refusal` and change nothing.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from hushroom_common.ids import Identity, ParticipantId, PublicationId, RoomId
 from hushroom_common.signaling.messages import CloseCode, KeyStep, ParticipantInfo, TrackInfo
@@ -15,9 +16,8 @@ __all__ = ["Participant", "PublicationRef", "Room"]
 _TEMPORAL_IDS = range(8)  # three bits wherever a codec has them: RFC 7741 §4.2, RFC 9628 §4.2, AV1 RTP §4.4
 
 
-@dataclass(frozen=True, slots=True)
-class PublicationRef:
-    """A publication by its publisher and the name he gave it; unique in the room."""
+class PublicationRef(NamedTuple):
+    """A publication by its publisher and the name he gave it; unique in the room. A key of many tables."""
 
     publisher: ParticipantId
     publication: PublicationId
