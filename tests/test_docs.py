@@ -24,6 +24,7 @@ from hushroom_sfu.__main__ import main as serve
 from hushroom_sfu.config import MIN_SECRET_BYTES, Config
 from hushroom_sfu.conversation.codec_choice import offered_codecs
 from hushroom_sfu.conversation.limits import Limits
+from hushroom_sfu.conversation.session import SDP_CHARS_PER_MESSAGE
 from hushroom_sfu.core import keyframe_requests
 from hushroom_sfu.core.history import HISTORY_SIZE
 from hushroom_sfu.plane import dtls, ice_lite, liveness, srtp
@@ -131,6 +132,7 @@ LIMITS, CONFIG = Limits(), Config(is_open_to_network=True)
         f"{tokens.LEEWAY_S:g} s of leeway",
         f"| a client's message | {grouped(CONFIG.max_message_bytes)} bytes |",
         f"| messages | {LIMITS.messages_per_s} a second |",
+        f"one more for each {grouped(SDP_CHARS_PER_MESSAGE)} characters of SDP",
         f"| participants a room | {LIMITS.participants_per_room} |",
         f"| tracks a participant | {LIMITS.tracks_per_participant} |",
         f"| seats a subscriber * | {LIMITS.seats_per_subscriber} |",

@@ -126,6 +126,24 @@ def test_50_messages_a_second_are_heard_and_not_one_more() -> None:
     assert closed.value.code == CloseCode.RATE_LIMITED
 
 
+@pytest.mark.parametrize("kind", [Offer, Answer])
+def test_a_long_description_counts_as_several_messages(kind: type[Offer] | type[Answer]) -> None:
+    """To read and answer 64 KB of SDP takes 40 ms: 50 of them a second would take the whole server."""
+    ada = joined()
+    leg = LegRole.PUBLISHER if kind is Offer else LegRole.SUBSCRIBER
+    for number in range(5):
+        ada.hear(kind(leg, number, "v" * 65_000), now=1.0)  # 10 messages each
+    with pytest.raises(ProtocolError) as closed:
+        ada.hear(KeyStep(0, 1), now=1.0)
+    assert closed.value.code == CloseCode.RATE_LIMITED
+
+
+def test_a_long_description_is_heard_however_few_messages_are_allowed() -> None:
+    ada = SignalingSession(ConnectionId(1), 0.0, Limits(messages_per_s=2))
+    ada.admit(ADA_ID, Grants(ROOM, ADA), counting_entropy())
+    ada.hear(Offer(LegRole.PUBLISHER, 1, "v" * 65_000), now=0.0)
+
+
 def test_a_steady_50_messages_a_second_are_heard_for_ever() -> None:
     ada = joined()
     for number in range(1000):

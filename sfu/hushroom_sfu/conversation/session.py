@@ -31,7 +31,7 @@ from hushroom_sfu.conversation.limits import Limits
 from hushroom_sfu.core.token_bucket import TokenBucket
 from hushroom_sfu.rooms.refusal import Refusal
 
-__all__ = ["ConnectionId", "Entropy", "Grants", "SessionState", "SignalingSession"]
+__all__ = ["SDP_CHARS_PER_MESSAGE", "ConnectionId", "Entropy", "Grants", "SessionState", "SignalingSession"]
 
 ConnectionId = NewType("ConnectionId", int)
 """One WebSocket, numbered by whoever accepts it; numbers are not used twice."""
@@ -41,6 +41,9 @@ Entropy = Callable[[int], bytes]
 
 _RESUME_SECRET_BYTES = 24
 _SEPARATOR = "."
+
+SDP_CHARS_PER_MESSAGE = 7_000
+"""A description counts as one message more for each so many characters, which cost up to 8 ms to read and answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class SignalingSession:
 
         Raises `ProtocolError` where the session must be closed for it and `Refusal` where it goes on.
         """
-        if not self._bucket.take(now):
+        if not self._bucket.take(now, min(_weight(message), self._limits.messages_per_s)):
             raise ProtocolError(
                 CloseCode.RATE_LIMITED, f"at most {self._limits.messages_per_s} messages a second are heard"
             )
@@ -218,3 +221,8 @@ class SignalingSession:
         if following is None:
             raise ValueError(f"a session that is {self.state.value} cannot be {cue.value}")
         self.state = following
+
+
+def _weight(message: ClientMessage) -> int:
+    """As how many messages this one counts, for the time it takes."""
+    return 1 + len(message.sdp) // SDP_CHARS_PER_MESSAGE if isinstance(message, Offer | Answer) else 1
