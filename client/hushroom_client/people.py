@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import assert_never
 
-from hushroom_client.e2ee import E2EEState, RejectReason
+from hushroom_client.e2ee import E2EEState, Rejected, RejectReason
 from hushroom_client.events import (
     E2EEStateChanged,
     Event,
@@ -44,6 +44,11 @@ __all__ = ["People"]
 log = logging.getLogger(__name__)
 
 _HOPELESS = (E2EEState.MISSING_KEY, E2EEState.DIFFERENT_KEY)
+
+
+def _refuse_codec(_frame: bytes) -> Rejected:
+    """Of a slot in which another codec travels than the track has: what it holds would be taken for something else."""
+    return Rejected(RejectReason.WRONG_CODEC)
 
 
 class People:
@@ -92,7 +97,10 @@ class People:
             return
         track, open_frame = slot
         is_usable = track.reception.receive(
-            frame.frame, open_frame, captured_at=frame.captured_at, now=frame.arrived_at
+            frame.frame,
+            open_frame if frame.frame.codec is track.codec else _refuse_codec,
+            captured_at=frame.captured_at,
+            now=frame.arrived_at,
         )
         # With no key, or a wrong one, keyframes are of no use either: one is asked for once a key is installed.
         if not is_usable and track.participant.e2ee_state not in _HOPELESS:

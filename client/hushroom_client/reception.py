@@ -86,7 +86,9 @@ class Reception:
                 self.dropped[Dropped.TOO_OLD] += 1
             case Dropped() as why:
                 self.dropped[why] += 1
-                return True  # one too many, or nothing at all: none is missing
+                if not frame.is_keyframe or self._kind is Kind.AUDIO:
+                    return True  # one too many, or nothing at all: none is missing
+                # Who put packets together took it for the keyframe that he waited for since a loss.
         if self._kind is Kind.VIDEO:
             self._is_broken = True
             return False

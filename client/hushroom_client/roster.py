@@ -252,7 +252,9 @@ class Roster:
         known = person.tracks.get(track.publication)
         if known is not None:
             return self._paused(ref, track.muted)
-        if len(person.tracks) >= MAX_TRACKS:
+        # Its kind decides whether frames wait for a keyframe, its source where they are recorded.
+        is_consistent = track.kind is track.codec.kind is track.source.kind
+        if len(person.tracks) >= MAX_TRACKS or not is_consistent:
             return []
         person.tracks[track.publication] = track
         is_playable = self._is_playable(ref)

@@ -46,6 +46,11 @@ class Source(StrEnum):
     SCREEN = "screen"
     SCREEN_AUDIO = "screen_audio"
 
+    @property
+    def kind(self) -> Kind:
+        """Sound or picture."""
+        return Kind.AUDIO if self in (Source.MICROPHONE, Source.SCREEN_AUDIO) else Kind.VIDEO
+
 
 class LegRole(StrEnum):
     """The two peer connections of a participant: he offers on the first, the server on the second."""

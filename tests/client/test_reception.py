@@ -95,6 +95,17 @@ def test_duplicates_and_empty_frames_go_unnoticed() -> None:
     assert track.told == []
 
 
+def test_a_keyframe_played_again_does_not_stand_for_the_one_that_is_awaited() -> None:
+    """Who puts packets together can't tell, and delivers what follows it: deltas that build on what was lost."""
+    track, sink = Track(), Sink()
+    track.reception.attach(sink)
+    track.gets(K)
+    again = EncodedFrame(Codec.VP8, b"sealed", 1, is_keyframe=True)
+    assert not track.reception.receive(again, _yields(Dropped.DUPLICATE), captured_at=None, now=1.0)
+    track.gets(P, K)
+    assert sink.got == [0, 2]
+
+
 def test_sound_goes_on_after_a_loss() -> None:
     track, sink = Track(Kind.AUDIO), Sink()
     track.reception.attach(sink)

@@ -1,6 +1,6 @@
 """What came of opening a frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = ["Dropped", "Opened", "Outcome", "RejectReason", "Rejected"]
@@ -31,6 +31,8 @@ class RejectReason(StrEnum):
     """Its sealer's frames belong to another track."""
     TOO_MANY_SOURCES = "too_many_sources"
     """Yet another sealer on a track that has had eight."""
+    WRONG_CODEC = "wrong_codec"
+    """It came in another codec than its track is said to have."""
     UNSUPPORTED_CODEC = "unsupported_codec"
     """Profile `lk1` has no form for this codec."""
 
@@ -39,7 +41,7 @@ class RejectReason(StrEnum):
 class Opened:
     """The frame as it was before sealing, and the ratchet step that opened it."""
 
-    frame: bytes
+    frame: bytes = field(repr=False)
     key_index: int
     step: int
 

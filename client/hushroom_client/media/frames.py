@@ -1,7 +1,7 @@
 """Encoded frames, and what produces and takes them. Nothing here knows a network, a codec library or a key."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hushroom_common.ids import Codec
@@ -18,7 +18,7 @@ class EncodedFrame:
     """
 
     codec: Codec
-    data: bytes
+    data: bytes = field(repr=False)
     timestamp: int
     is_keyframe: bool
 

@@ -212,6 +212,7 @@ async def test_frames_that_overtake_the_news_of_who_sends_them_cost_their_sender
     ada, bo, cy = (Person(identity, provider) for identity, provider in zip((ADA, BO, CY), providers, strict=True))
     async with in_a_room(ada, bo, cy):
         await bo.has_key_of(ADA)
+        await bo.has_key_of(CY)
         early = cy.seals()
         assert isinstance(bo.opens(early, ADA), Opened)
         bo.now += 30.0

@@ -10,6 +10,7 @@ from hushroom_client.e2ee import keys
 from hushroom_client.e2ee.outcomes import Dropped, Rejected, RejectReason
 from hushroom_client.e2ee.sealer import UnsupportedCodec
 from hushroom_client.e2ee.sources import SourcePins
+from hushroom_client.media.frames import EncodedFrame
 from hushroom_common.ids import Codec
 from hushroom_common.sealed_frame import OVERHEAD
 from tests.client.e2ee.people import (
@@ -204,3 +205,9 @@ def test_bytes_added_or_taken_are_noticed(change: str) -> None:
         changed = sealed[:at] + (b"\0" + sealed[at:] if change == "append" else sealed[at + 1 :])
         assert isinstance(receiver.opens(changed), Rejected)
     assert receiver.sees(sealed) == VP8_DELTA
+
+
+def test_what_opened_does_not_print_its_frame() -> None:
+    opened = Receiver().opens(Sender().seals(VP8_DELTA))
+    assert repr(opened) == "Opened(key_index=0, step=0)"
+    assert "plain words" not in repr(EncodedFrame(Codec.OPUS, b"plain words", 0, True))
