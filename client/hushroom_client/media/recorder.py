@@ -23,6 +23,8 @@ __all__ = ["Recorder"]
 _HOLD_S = 2.0
 _HOLD_FRAMES = 256
 _BACKLOG_BYTES = 32 << 20
+_LONGEST_STEM_BYTES = 200
+"""A file's name has at most 255 bytes, and a person's up to 64 letters of four."""
 
 
 class Recorder:
@@ -65,6 +67,7 @@ class Recorder:
         Raises MediaError if the folder cannot be made or written to.
         """
         stem = re.sub(r"[^\w.-]", "_", participant).lstrip(".") or "participant"
+        stem = stem.encode()[:_LONGEST_STEM_BYTES].decode(errors="ignore")
         try:
             await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
         except OSError as error:

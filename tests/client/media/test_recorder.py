@@ -319,6 +319,7 @@ async def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> 
         ("../../etc/ada", "_.._etc_ada.webm"),
         ("Ada Løve", "Ada_Løve.webm"),
         ("..", "participant.webm"),
+        ("\U00010348" * 64, "\U00010348" * 50 + ".webm"),
     ],
 )
 async def test_names_become_files_inside_the_folder(tmp_path: Path, participant: str, name: str) -> None:
