@@ -18,15 +18,16 @@ def vp8_payload(
     starts_frame: bool,
     is_keyframe: bool,
     picture_id: int,
+    picture_id_bits: int = 15,
     temporal_id: int | None = None,
     tl0picidx: int = 0,
     is_layer_sync: bool = False,
     body: bytes = b"sealed",
 ) -> bytes:
-    """A payload descriptor (RFC 7741 §4.2) with a 15-bit PictureID, and the frame tag's lowest bit where one starts."""
+    """A payload descriptor (RFC 7741 §4.2) with a PictureID, and the frame tag's lowest bit where a frame starts."""
     extension = 0x80 | (0x60 if temporal_id is not None else 0)
     descriptor = bytes([0x80 | (0x10 if starts_frame else 0), extension])
-    descriptor += (0x8000 | picture_id & 0x7FFF).to_bytes(2)
+    descriptor += bytes([picture_id & 0x7F]) if picture_id_bits == 7 else (0x8000 | picture_id & 0x7FFF).to_bytes(2)
     if temporal_id is not None:
         descriptor += bytes([tl0picidx & 0xFF, temporal_id << 6 | (0x20 if is_layer_sync else 0)])
     tag = bytes([0x10 if is_keyframe else 0x11]) if starts_frame else b""
@@ -73,9 +74,11 @@ class Vp8Stream:
     sequence_number: int = 65_500
     timestamp: int = 4_000_000_000
     picture_id: int = 32_760
+    picture_id_bits: int = 15
     temporal_layers: bool = False
     packets_per_frame: int = 2
     frames: int = field(default=0, init=False)
+    sent_frames: int = field(default=0, init=False)
     _tl0picidx: int = field(default=250, init=False)
 
     def frame(self, *, is_keyframe: bool = False) -> list[bytes]:
@@ -90,10 +93,11 @@ class Vp8Stream:
                 starts_frame=index == 0,
                 is_keyframe=is_keyframe,
                 picture_id=self.picture_id,
+                picture_id_bits=self.picture_id_bits,
                 temporal_id=temporal_id if self.temporal_layers else None,
                 tl0picidx=self._tl0picidx,
                 is_layer_sync=temporal_id > 0,
-                body=b"frame %d part %d" % (self.picture_id, index),
+                body=b"%d frame %d part %d" % (self.ssrc, self.sent_frames, index),
             )
             packets.append(
                 build_rtp(
@@ -109,6 +113,7 @@ class Vp8Stream:
         self.picture_id = (self.picture_id + 1) & 0x7FFF
         self.timestamp += 3000
         self.frames += 1
+        self.sent_frames += 1
         return packets
 
     def sends(self, frames: str) -> Iterator[bytes]:

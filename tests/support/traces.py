@@ -11,7 +11,7 @@
         bo gets rtx 515 for 1 = ada 100 K pic=7 tid=0 t=3000
         ada is asked for 101 / ada is asked for a keyframe
 
-Everybody has one camera or one slot; the numbers of a slot begin where the test's entropy lets them. Reports are left out.
+Everybody has one camera or one slot; a slot's numbers begin where the test's entropy lets them. Reports are left out.
 """
 
 import re

@@ -16,7 +16,7 @@ from hushroom_sfu.core.specs import DownTrackSpec, NegotiatedCodec
 from hushroom_sfu.core.stint import Stint
 from hushroom_sfu.core.temporal_class import TemporalClass
 from hushroom_sfu.core.token_bucket import TokenBucket
-from hushroom_sfu.core.up_track import UpTrack
+from hushroom_sfu.core.up_track import UpTrack, UpTrackId
 
 __all__ = ["ALL_TEMPORAL_LAYERS", "DownTrack", "DownTrackId"]
 
@@ -63,6 +63,7 @@ class DownTrack:
         # RFC 3711 §3.3.1: receivers guess the roll-over counter as 0, so the first number stays below 2^15.
         self._next_sequence_number = int.from_bytes(entropy(2)) & 0x7FFF
         self._next_rtx_number = int.from_bytes(entropy(2)) & 0x7FFF
+        self._last_carried: tuple[UpTrackId, int] | None = None
         self._last_timestamp: int | None = None
         self._last_timestamp_at = now
         self._last_picture_id = -1
@@ -125,6 +126,9 @@ class DownTrack:
     def start_from_history(self, packet: MediaPacket, now: float) -> list[Action]:
         """Begins with a keyframe whose first packet came late: what already passed of it follows from the history."""
         up_track = self._carried()
+        if self._carried_past(up_track, packet.number):
+            self._wait(up_track)  # the slot carried later packets of this very track: it would get them twice
+            return []
         temporal_class = up_track.class_of(self._max_temporal_id)
         last = up_track.last
         end = last.number + 1 if last is not None else packet.number + 1
@@ -216,6 +220,13 @@ class DownTrack:
         up_track.waiting.append(self)
         up_track.want_keyframe()
 
+    def _carried_past(self, up_track: UpTrack, number: int) -> bool:
+        """Whether the slot ended a stint of this very track behind that number."""
+        if self._last_carried is None:
+            return False
+        track_id, last = self._last_carried
+        return track_id == up_track.id and number <= last
+
     def _repeat(self, sequence_number: int) -> list[Action]:
         if not self._stints:
             return self._refused("nack_unknown")
@@ -297,6 +308,7 @@ class DownTrack:
         packets, octets = stint.sent()
         self._packets_before += packets
         self._octets_before += octets
+        self._last_carried = (up_track.id, last.number)
         self._last_timestamp = (last.timestamp - route.timestamp_base) & 0xFFFFFFFF
         self._last_timestamp_at = up_track.last_at
         marks = up_track.last_marks()

@@ -186,3 +186,18 @@ def test_a_loss_that_nobody_mends_costs_a_keyframe(forwarding: Forwarding) -> No
     assert forwarding.keyframes_asked_of(ada) == 1
     forwarding.passes(3)
     assert forwarding.keyframes_asked_of(ada) == 2
+
+
+def test_a_slot_that_comes_back_to_a_track_gets_none_of_it_twice(forwarding: Forwarding) -> None:
+    ada, bo = forwarding.leg(), forwarding.leg()
+    camera, slot = forwarding.camera(ada), forwarding.slot(bo)
+    forwarding.assign(slot, camera)
+    forwarding.arrives(ada, vp8_packet(10, starts_frame=True, is_keyframe=True))
+    keyframe = vp8_packet(11, starts_frame=True, is_keyframe=True, picture_id=2)
+    forwarding.arrives(ada, vp8_packet(12, starts_frame=True, picture_id=3))
+    forwarding.release(slot)
+    forwarding.assign(slot, camera)
+    forwarding.arrives(ada, keyframe, vp8_packet(13, starts_frame=True, picture_id=4))
+    assert [packet.payload[-2:] for packet in forwarding.rtp[bo]] == [b"10", b"12", b""]
+    forwarding.passes(1)
+    assert forwarding.keyframes_asked_of(ada) >= 2
