@@ -196,7 +196,9 @@ class MediaPlane:
     def _on_time(self) -> None:
         self._timer_at = float("inf")
         now = self._clock()
-        self._carry_out(self.forwarder.handle_timeout(now), now)
-        deadline = self.forwarder.next_deadline()
-        if deadline is not None:
-            self._wake_by(max(deadline, now + _TICK_S))
+        try:
+            self._carry_out(self.forwarder.handle_timeout(now), now)
+        finally:  # a failure is the event loop's to tell; everybody's clock goes on
+            deadline = self.forwarder.next_deadline()
+            if deadline is not None:
+                self._wake_by(max(deadline, now + _TICK_S))
