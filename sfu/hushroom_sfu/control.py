@@ -16,7 +16,7 @@ from pyee import EventEmitter
 from hushroom_common.errors import WireError
 from hushroom_common.ids import LegId
 from hushroom_common.signaling import CloseCode, Closed, decode_client, encode
-from hushroom_sfu.conversation.actions import Action, CloseConnection, LegEvent, OpenLeg, RoomEvent, Send
+from hushroom_sfu.conversation.actions import Action, CloseConnection, LegEvent, OpenLeg, RestartIce, RoomEvent, Send
 from hushroom_sfu.conversation.session import ConnectionId
 from hushroom_sfu.conversation.switchboard import Counts, Switchboard
 from hushroom_sfu.media_desk import MediaDesk
@@ -160,6 +160,10 @@ class Control:
             case OpenLeg(participant, role):
                 leg, local = self._desk.open_leg(role)
                 self._actions.extend(self._switchboard.leg_opened(participant, role, leg, local, self._clock()))
+            case RestartIce(leg):
+                renewed = self._desk.restart_ice(leg)
+                if renewed is not None:
+                    self._actions.extend(self._switchboard.leg_restarted(leg, renewed, self._clock()))
             case RoomEvent():
                 self._events.emit(action.kind, action)
             case _:

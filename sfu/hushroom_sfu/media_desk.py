@@ -62,11 +62,15 @@ class MediaDesk:
         leg = self._plane.open_leg(role, lambda state, reason: self._changed(leg.id, state, reason))
         self._legs[leg.id] = leg
         self._slots[leg.id] = {}
-        credentials = leg.credentials
-        local = LocalTransport(
-            credentials.ufrag, credentials.password, Fingerprint(*leg.fingerprints[0]), self._plane.candidates
-        )
-        return leg.id, local
+        return leg.id, self._local(leg)
+
+    def restart_ice(self, leg_id: LegId) -> LocalTransport | None:
+        """What SDP says of a leg after an ICE restart; None if it closed by itself."""
+        leg = self._legs.get(leg_id)
+        if leg is None:
+            return None
+        leg.restart_ice()
+        return self._local(leg)
 
     def carry_out(self, action: MediaAction) -> None:
         """Do what the control plane says."""
@@ -94,6 +98,12 @@ class MediaDesk:
                     self._plane.release(slot)
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _local(self, leg: Leg) -> LocalTransport:
+        credentials = leg.credentials
+        return LocalTransport(
+            credentials.ufrag, credentials.password, Fingerprint(*leg.fingerprints[0]), self._plane.candidates
+        )
 
     def _connect(self, action: ConnectLeg) -> None:
         leg = self._legs.get(action.leg)

@@ -191,6 +191,16 @@ def test_our_restarted_credentials_take_over_when_they_are_used() -> None:
     assert lite.receive(check(), HOME, 3.0) == (CheckDropped(Drop.STUN_UNKNOWN_USER),)
 
 
+def test_what_is_in_use_outlives_restarts_that_nobody_used() -> None:
+    lite = agent()
+    lite.receive(check(), HOME, 0.0)
+    for number in range(3):
+        lite.set_remote(f"theirs{number}")
+        lite.restart(IceCredentials(f"fresh{number}", "another password of the server"))
+    assert isinstance(lite.receive(check(), HOME, 1.0)[0], Respond)
+    assert lite.ufrags == ("ours", "fresh2")
+
+
 def test_credentials_are_as_long_as_rfc_8445_asks_and_hide_their_password() -> None:
     credentials = IceCredentials.generate(lambda size: bytes(range(size)))
     assert len(credentials.ufrag) >= 4

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hushroom_common.ids import Codec, LegId, LegRole, ParticipantId, PublicationId, RoomId, Source
+from hushroom_common.ids import Codec, Kind, LegId, LegRole, ParticipantId, PublicationId, RoomId, Source
 from hushroom_common.signaling.messages import (
     Answer,
     CloseCode,
@@ -432,6 +432,39 @@ def test_a_fresh_connection_of_the_publisher_replaces_one_that_is_not_yet_known_
     server.reports(before, LegEvent.SILENT)
     assert ada.all(LegLost) == []
     assert bo.sees(ada, "camera")
+
+
+def ufrag(message: Answer) -> str:
+    return next(line for line in message.sdp.splitlines() if line.startswith("a=ice-ufrag:"))
+
+
+def test_an_ice_restart_is_answered_with_new_credentials_and_interrupts_nothing(server: Server) -> None:
+    """RFC 8445 §9: both sides change theirs."""
+    ada, bo = server.joins("ada"), server.joins("bo")
+    ada.publishes(Source.CAMERA)
+    legs = server.open_legs()
+    first = ufrag(ada.last(Answer))
+    ada.restarts_ice()
+    second = ufrag(ada.last(Answer))
+    ada.offers_again()
+    assert second != first
+    assert ufrag(ada.last(Answer)) == second  # until the next restart
+    assert [answer.number for answer in ada.all(Answer)] == [1, 2, 3]
+    assert bo.sees(ada, "camera")
+    assert server.open_legs() == legs
+
+
+def test_an_ice_restart_that_cannot_be_answered_leaves_the_old_credentials(server: Server) -> None:
+    ada = server.joins("ada")
+    ada.publishes(Source.CAMERA)
+    first = ufrag(ada.last(Answer))
+    ada.m_lines.insert(0, Kind.AUDIO)
+    ada.restarts_ice()
+    assert ada.last(Refused).regarding == "offer"
+    ada.m_lines.pop(0)
+    ada.ufrag = "clnt"
+    ada.offers_again()
+    assert ufrag(ada.last(Answer)) == first
 
 
 def test_a_leg_that_is_open_too_late_is_closed(server: Server) -> None:

@@ -86,10 +86,12 @@ class AnyMeeting(RuleBasedStateMachine):
         one.publishes(source, codec=codec, name=name)
 
     @precondition(somebody_speaks)
-    @rule(data=st.data())
-    def offer_again(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), restarts_ice=st.booleans())
+    def offer_again(self, data: st.DataObject, restarts_ice: bool) -> None:
         one = self.speaker(data)
-        if one.m_lines:
+        if one.m_lines and restarts_ice:
+            one.restarts_ice()
+        elif one.m_lines:
             one.offers_again()
 
     @precondition(somebody_speaks)

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import re
+import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aioice.ice
 import pytest
+from aioice import stun
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from hushroom_common.ids import Codec, LegRole, PublicationId, Source
@@ -29,6 +31,7 @@ from hushroom_sfu.plane.leg import LegLimits
 from hushroom_sfu.server import Server
 from tests.plane.peers import eventually
 from tests.support.caller import DEADLINE_S, Caller, calling, joining
+from tests.support.client_sdp import publisher_offer
 from tests.support.server import metric, running_server
 
 VP8_KEYFRAME_START = bytes([0x10, 0x00])  # RFC 7741 §4.2: S=1, PID=0; RFC 6386 §9.1: P=0
@@ -247,3 +250,40 @@ async def test_another_certificate_on_a_living_leg_ends_that_session_alone() -> 
             assert closed is not None
             assert closed.code is CloseCode.PROTOCOL_ERROR
             assert metric(server, "hushroom_participants") == 2
+
+
+async def is_answered(server: Server, answer: Answer, their_ufrag: str) -> bool:
+    """Whether a connectivity check with the credentials of that answer is."""
+    ufrag, password = (re.findall(rf"a=ice-{name}:(\w+)", answer.sdp)[0] for name in ("ufrag", "pwd"))
+    check = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+    check.attributes["USERNAME"] = f"{ufrag}:{their_ufrag}"
+    check.attributes["ICE-CONTROLLING"] = 1
+    check.add_message_integrity(password.encode())
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.setblocking(False)
+        udp.connect(("127.0.0.1", server.udp_port))
+        refused = sum(server.plane.drops.values())
+        await loop.sock_sendall(udp, bytes(check))
+        reading = loop.create_task(loop.sock_recv(udp, 2048))
+        try:
+            await eventually(lambda: reading.done() or sum(server.plane.drops.values()) > refused)
+            return reading.done()
+        finally:
+            reading.cancel()
+
+
+async def test_an_ice_restart_ends_the_old_credentials_when_the_new_are_used() -> None:
+    """RFC 8445 §9: both sides take new ones. Stock aiortc cannot restart, so this client has offers and checks only."""
+    track = OfferedTrack("0", PublicationId("mic"), Source.MICROPHONE, Codec.OPUS, "lk1")
+    async with running_server() as server, joining(server) as (ada, _):
+        answers = []
+        for number, ufrag in enumerate(("first", "second"), start=1):
+            sdp = publisher_offer([track], ":".join(["AB"] * 32), ufrag)
+            await ada.say(Offer(LegRole.PUBLISHER, number, sdp, (track,)))
+            answers.append(await ada.hear(Answer))
+        first, second = answers
+        assert await is_answered(server, first, "first")
+        assert await is_answered(server, second, "second")
+        assert not await is_answered(server, first, "first")
+        assert metric(server, "hushroom_legs") == 1

@@ -17,23 +17,23 @@ _RTPMAPS = {
 }
 
 
-def _session(mids: list[str], fingerprint: str, setup: str) -> list[str]:
+def _session(mids: list[str], fingerprint: str, setup: str, ufrag: str = "clnt") -> list[str]:
     return [
         "v=0",
         "o=- 1 1 IN IP4 127.0.0.1",
         "s=-",
         "t=0 0",
         f"a=group:BUNDLE {' '.join(mids)}",
-        "a=ice-ufrag:clnt",
+        f"a=ice-ufrag:{ufrag}",
         "a=ice-pwd:" + "x" * 24,
         f"a=fingerprint:sha-256 {fingerprint}",
         f"a=setup:{setup}",
     ]
 
 
-def publisher_offer(m_lines: Sequence[OfferedTrack | Kind], fingerprint: str) -> str:
+def publisher_offer(m_lines: Sequence[OfferedTrack | Kind], fingerprint: str, ufrag: str = "clnt") -> str:
     """An offer with one m-line a track, by their places; a bare kind is an m-line that is not in use."""
-    lines = _session([str(mid) for mid in range(len(m_lines))], fingerprint, "actpass")
+    lines = _session([str(mid) for mid in range(len(m_lines))], fingerprint, "actpass", ufrag)
     for mid, line in enumerate(m_lines):
         is_track = isinstance(line, OfferedTrack)
         codec = line.codec if isinstance(line, OfferedTrack) else Codec.OPUS if line is Kind.AUDIO else Codec.VP8

@@ -54,6 +54,7 @@ from hushroom_sfu.conversation.actions import (
     OpenLeg,
     PublishTrack,
     ReleaseSlot,
+    RestartIce,
     RoomEvent,
     Send,
     UnpublishTrack,
@@ -191,10 +192,11 @@ class Server:
             case OpenLeg(participant, role):
                 leg = LegId(next(self._numbers))
                 self.legs[leg] = Leg(participant, role)
-                local = LocalTransport(
-                    f"ice{leg}", "p" * 24, Fingerprint("sha-256", _FINGERPRINT), (("192.0.2.1", 50_000),)
-                )
-                self.carry_out(self.switchboard.leg_opened(participant, role, leg, local, self.now))
+                self.carry_out(self.switchboard.leg_opened(participant, role, leg, self._local(f"ice{leg}"), self.now))
+            case RestartIce(leg):
+                assert not self.legs[leg].is_closed
+                local = self._local(f"again{next(self._numbers)}")
+                self.carry_out(self.switchboard.leg_restarted(leg, local, self.now))
             case ConnectLeg(leg, _):
                 assert not self.legs[leg].is_closed
                 self.legs[leg].has_remote = True
@@ -225,6 +227,10 @@ class Server:
                 self.events.append(action)
             case _:
                 assert_never(action)
+
+    @staticmethod
+    def _local(ufrag: str) -> LocalTransport:
+        return LocalTransport(ufrag, "p" * 24, Fingerprint("sha-256", _FINGERPRINT), (("192.0.2.1", 50_000),))
 
     def _assign(self, leg: Leg, spec: DownTrackSpec, ref: PublicationRef, max_temporal_id: int | None) -> None:
         assert leg.is_connected
@@ -266,6 +272,7 @@ class Client:
         self.key_steps: dict[ParticipantId, tuple[int, int]] = {}
         self.m_lines: list[OfferedTrack | Kind] = []
         self.offers = 0
+        self.ufrag = "clnt"
         self.fingerprint = ":".join(f"{byte:02X}" for byte in name.encode().ljust(32, b"\0")[:32])
 
     # --- says -----------------------------------------------------------------------------------------------------
@@ -297,7 +304,9 @@ class Client:
     def next_offer(self) -> Offer:
         self.offers += 1
         tracks = tuple(line for line in self.m_lines if isinstance(line, OfferedTrack))
-        return Offer(LegRole.PUBLISHER, self.offers, publisher_offer(self.m_lines, self.fingerprint), tracks)
+        return Offer(
+            LegRole.PUBLISHER, self.offers, publisher_offer(self.m_lines, self.fingerprint, self.ufrag), tracks
+        )
 
     def drops_m_line(self, publication: str) -> None:
         """Set the m-line inactive in the next offer."""
@@ -310,6 +319,11 @@ class Client:
         """Throw the publisher's peer connection away and take another, with another certificate."""
         self.fingerprint = self.fingerprint[3:] + ":" + self.fingerprint[:2]
         self.m_lines = [replace(line, mid=str(n)) for n, line in enumerate(self._tracks())]
+
+    def restarts_ice(self) -> None:
+        """Offer the same again with other ICE credentials."""
+        self.ufrag = f"restart{self.offers}"
+        self.offers_again()
 
     def _tracks(self) -> list[OfferedTrack]:
         return [line for line in self.m_lines if isinstance(line, OfferedTrack)]

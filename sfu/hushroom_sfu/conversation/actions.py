@@ -22,6 +22,7 @@ __all__ = [
     "Outbox",
     "PublishTrack",
     "ReleaseSlot",
+    "RestartIce",
     "RoomEvent",
     "RoomEventKind",
     "Send",
@@ -74,6 +75,13 @@ class ConnectLeg:
 
     leg: LegId
     remote: RemoteTransport
+
+
+@dataclass(frozen=True, slots=True)
+class RestartIce:
+    """Take new ICE credentials for a leg, which keeps the old until they are used; report by `leg_restarted`."""
+
+    leg: LegId
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,7 @@ Action = (
     | CloseConnection
     | OpenLeg
     | ConnectLeg
+    | RestartIce
     | CloseLeg
     | PublishTrack
     | UnpublishTrack

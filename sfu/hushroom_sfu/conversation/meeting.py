@@ -186,6 +186,11 @@ class Meeting:
             one.down.opened(leg, local)
         self.settle(now)
 
+    def leg_restarted(self, participant: ParticipantId, leg: LegId, local: LocalTransport, now: float) -> None:
+        """A publisher leg has the new credentials that were asked for."""
+        self._publishing.leg_restarted(self[participant], leg, local)
+        self.settle(now)
+
     def leg_event(self, participant: ParticipantId, role: LegRole, event: LegEvent, now: float) -> None:
         """A leg has connected, or is lost; a lost one is closed, and what went over it ends."""
         one = self[participant]

@@ -83,8 +83,12 @@ class PublisherNegotiation:
         self._remote: RemoteTransport | None = None
         self._version = 0
 
-    def answer(self, offer_sdp: str, tracks: Sequence[OfferedTrack]) -> PublisherAgreement:
+    def answer(
+        self, offer_sdp: str, tracks: Sequence[OfferedTrack], local: LocalTransport | None = None
+    ) -> PublisherAgreement:
         """Answer an offer that carries `tracks`; m-lines that none of them names are answered inactive.
+
+        `local` is the server's end where that is new, as after an ICE restart.
 
         Raises WireError for a text that is no SDP, ProtocolError for an offer that cannot work; its message says what
         would.
@@ -103,6 +107,7 @@ class PublisherNegotiation:
             if (track := by_mid.get(offer_section.mid or "")) is not None
         )
         _check_ssrcs([spec for _, spec in specs])
+        self._local = local or self._local
         self._version += 1
         self._lines = tuple(_Line(section.mid, section.kind, section.is_rejected) for section in answers)
         self._remote = remote

@@ -13,7 +13,7 @@ from hushroom_common.signaling.messages import (
 from hushroom_sfu.conversation.actions import Outbox, PublishTrack, RoomEventKind, UnpublishTrack
 from hushroom_sfu.conversation.attendees import Attendee, Attendees
 from hushroom_sfu.conversation.transport import LocalTransport
-from hushroom_sfu.conversation.upstream import NegotiatedTrack
+from hushroom_sfu.conversation.upstream import NegotiatedTrack, Stated
 from hushroom_sfu.rooms.refusal import Refusal
 from hushroom_sfu.rooms.room import PublicationRef, Room
 
@@ -33,12 +33,15 @@ class Publishing:
         if not one.up.take_number(offer):
             return
         try:
-            if one.up.is_of_another_connection(offer):
-                self.close_leg(one)
+            stated = one.up.stated(offer)
         except WireError as error:
             raise Refusal(CloseCode.PROTOCOL_ERROR, str(error)) from error
+        if stated is Stated.ANOTHER_CONNECTION:
+            self.close_leg(one)
         if one.up.leg is None:
             one.up.open(offer)
+        elif stated is Stated.ICE_RESTART:
+            one.up.restart(offer)
         else:
             self._agree(one, offer)
 
@@ -50,6 +53,15 @@ class Publishing:
         except Refusal as refusal:
             one.up.close()  # a leg without an answer is of no use
             self._attendees.refuse(one, "offer", refusal)
+
+    def leg_restarted(self, one: Attendee, leg: LegId, local: LocalTransport) -> None:
+        """The credentials for an offer that restarts ICE are there."""
+        offer = one.up.restarted(leg)
+        if offer is not None:
+            try:
+                self._agree(one, offer, local)
+            except Refusal as refusal:
+                self._attendees.refuse(one, "offer", refusal)
 
     def unpublish(self, one: Attendee, publication: PublicationId, *, is_leaving: bool = False) -> None:
         """End a publication. Of a leaver's the others know without being told each. Raises `Refusal`."""
@@ -70,11 +82,11 @@ class Publishing:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _agree(self, one: Attendee, offer: Offer) -> None:
+    def _agree(self, one: Attendee, offer: Offer, local: LocalTransport | None = None) -> None:
         """Answer an offer and make what it carries the participant's publications: all of it, and nothing else."""
         accepted, surplus = self._within_limit(one, offer.tracks)
         try:
-            agreed = one.up.agree(offer, accepted)
+            agreed = one.up.agree(offer, accepted, local)
         except (WireError, ProtocolError) as error:
             raise Refusal(CloseCode.PROTOCOL_ERROR, str(error)) from error
         for publication, track in tuple(one.up.tracks.items()):

@@ -147,6 +147,14 @@ class Switchboard:
             meeting.leg_opened(participant, role, leg, local, now)
         return self._done()
 
+    def leg_restarted(self, leg: LegId, local: LocalTransport, now: float) -> list[Action]:
+        """The new ICE credentials of a `RestartIce` are there."""
+        known = self._legs.get(leg)
+        if known is not None:
+            participant, _ = known
+            self._meetings[participant].leg_restarted(participant, leg, local, now)
+        return self._done()
+
     def leg_event(self, leg: LegId, event: LegEvent, now: float) -> list[Action]:
         """Something became of a leg. Of a leg that was closed here this is no news."""
         known = self._legs.get(leg)

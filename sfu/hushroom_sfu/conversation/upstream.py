@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from hushroom_common.ids import LegId, LegRole, ParticipantId, PublicationId
 from hushroom_common.signaling.messages import Answer, CloseCode, Offer, OfferedTrack
-from hushroom_sfu.conversation.actions import CloseLeg, ConnectLeg, OpenLeg, Outbox
+from hushroom_sfu.conversation.actions import CloseLeg, ConnectLeg, OpenLeg, Outbox, RestartIce
 from hushroom_sfu.conversation.publisher_negotiation import PublisherNegotiation
 from hushroom_sfu.conversation.sdp_reader import read_sdp
 from hushroom_sfu.conversation.session import SignalingSession
@@ -13,7 +14,7 @@ from hushroom_sfu.conversation.transport import LocalTransport, RemoteTransport
 from hushroom_sfu.core.specs import UpTrackSpec
 from hushroom_sfu.rooms.refusal import Refusal
 
-__all__ = ["NegotiatedTrack", "Upstream"]
+__all__ = ["NegotiatedTrack", "Stated", "Upstream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,14 @@ class NegotiatedTrack:
 
     offered: OfferedTrack
     spec: UpTrackSpec
+
+
+class Stated(Enum):
+    """What an offer says of the client's end of the transport."""
+
+    AS_BEFORE = "as before"
+    ICE_RESTART = "new ICE credentials"
+    ANOTHER_CONNECTION = "another certificate"
 
 
 class Upstream:
@@ -66,16 +75,22 @@ class Upstream:
         self._number = offer.number
         return True
 
-    def is_of_another_connection(self, offer: Offer) -> bool:
-        """Whether the client offers a fresh peer connection though its last one is not known to be gone.
+    def stated(self, offer: Offer) -> Stated:
+        """Whether the client restarts ICE, or offers a fresh connection though its last one is not known to be gone.
 
         Raises WireError if the offer cannot be read.
         """
         if self._remote is None:
-            return False
+            return Stated.AS_BEFORE
         session = read_sdp(offer.sdp)
-        stated = {one for section in session.media for one in session.transport_of(section).fingerprints}
-        return bool(stated) and stated.isdisjoint(self._remote.fingerprints)
+        ends = [session.transport_of(section) for section in session.media]
+        fingerprints = {one for end in ends for one in end.fingerprints}
+        if fingerprints and fingerprints.isdisjoint(self._remote.fingerprints):
+            return Stated.ANOTHER_CONNECTION
+        ufrags = {end.ice_ufrag for end in ends if end.ice_ufrag is not None}
+        if ufrags and self._remote.ice_ufrag not in ufrags:
+            return Stated.ICE_RESTART
+        return Stated.AS_BEFORE
 
     def open(self, offer: Offer) -> None:
         """Ask for the leg that the offer needs; `opened` goes on with it."""
@@ -89,14 +104,30 @@ class Upstream:
         self.leg, self._negotiation = leg, PublisherNegotiation(local)
         return offer
 
-    def agree(self, offer: Offer, tracks: Sequence[OfferedTrack]) -> dict[PublicationId, NegotiatedTrack]:
+    def restart(self, offer: Offer) -> None:
+        """Ask for the credentials that the answer needs (RFC 8445 §9: new ones); `restarted` goes on with it."""
+        assert self.leg is not None
+        self._pending = offer
+        self._outbox.put(RestartIce(self.leg))
+
+    def restarted(self, leg: LegId) -> Offer | None:
+        """The leg has new credentials; returns the offer that waited for them, if it still does."""
+        if leg != self.leg or self._pending is None:
+            return None
+        offer, self._pending = self._pending, None
+        return offer
+
+    def agree(
+        self, offer: Offer, tracks: Sequence[OfferedTrack], local: LocalTransport | None = None
+    ) -> dict[PublicationId, NegotiatedTrack]:
         """Answer an offer as far as it carries `tracks`; returns them as negotiated, for the caller to publish.
 
+        `local` is the server's end where that is new.
         Raises WireError or ProtocolError, and has changed nothing then, for an offer that cannot be answered.
         """
         assert self._negotiation is not None
         assert self.leg is not None
-        agreement = self._negotiation.answer(offer.sdp, tracks)
+        agreement = self._negotiation.answer(offer.sdp, tracks, local)
         answer = Answer(LegRole.PUBLISHER, offer.number, agreement.answer_sdp)
         self._remote, self._answered = agreement.remote, (offer, answer)
         self._outbox.put(ConnectLeg(self.leg, agreement.remote))

@@ -132,16 +132,17 @@ class IceLiteAgent:
         return self._consented_at is not None and now < self._consented_at + CONSENT_S
 
     def set_remote(self, ufrag: str) -> None:
-        """Learns the peer's user name fragment. A new one is an ICE restart; the old stays valid until the new is used.
+        """Learns the peer's user name fragment. A new one is an ICE restart; the old stays valid until the new is used,
+        and through further restarts before that.
 
         The peer's password is of no use to an agent that never sends a check.
         """
         if ufrag not in self._their_ufrags:
-            self._their_ufrags = [*self._their_ufrags[-1:], ufrag]
+            self._their_ufrags = [*self._their_ufrags[:1], ufrag]
 
     def restart(self, credentials: IceCredentials) -> None:
         """Answers an ICE restart with new credentials (RFC 8445 §9); the old stay valid until the new are used."""
-        self._credentials = [self._credentials[-1], credentials]
+        self._credentials = [self._credentials[0], credentials]
 
     def receive(
         self, check: Check, route: Route, now: float, *, heard_at: float = float("-inf")
