@@ -79,7 +79,7 @@ def ring_of(material: KeyMaterial, cache: StepCache, *, ahead: int = 0) -> KeyRi
 
 
 @pytest.mark.parametrize(
-    ("codec", "frames", "least"), [("VP8", "keyframe", 8), ("VP8", "other", 60), ("Opus", "every", 250)]
+    ("codec", "frames", "least"), [("VP8", "keyframe", 8), ("VP8", "other", 60), ("Opus", "every", 200)]
 )
 def test_the_servers_clear_bytes_are_the_documented_ones(
     codec: str, frames: str, least: int, held: dict[str, Pairs]
@@ -90,8 +90,9 @@ def test_the_servers_clear_bytes_are_the_documented_ones(
     assert same_at_start(pairs) == clear
     # Past them, sealed and plain bytes agree as often as dice would: once in 256.
     agreeing = [a == b for sealed, plain in pairs for a, b in zip(sealed[clear:], plain[clear:], strict=False)]
-    assert len(agreeing) > 5000
-    assert 0.5 / 256 < sum(agreeing) / len(agreeing) < 2 / 256
+    expected = len(agreeing) / 256
+    assert expected > 20
+    assert abs(sum(agreeing) - expected) < 6 * expected**0.5
     assert worst_position(pairs, clear) < 0.6
     assert {len(sealed) - len(plain) for sealed, plain in pairs} == {SEAL_BYTES}
 

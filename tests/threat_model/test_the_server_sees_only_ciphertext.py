@@ -19,11 +19,11 @@ from tests.support.threat.talking import PASSPHRASE, HeldCall, eventually, secre
 from tests.support.threat.tap import Kind as TapKind
 from tests.support.threat.tapped_process import TappedServer, running_tapped_server
 
-AUDIBLE = 0.05
-"""A tenth of the share that the tone has in the talk itself."""
+AUDIBLE = 0.4
+"""Of all energy, at the talk's two tones: less than half of what the talk itself has there."""
 
 LEAST_BYTES = {
-    "rtp": 200_000,
+    "rtp": 100_000,
     "rtcp": 1000,
     "signaling": 10_000,
     "log records": 5000,
@@ -91,7 +91,7 @@ class Planted:
 @pytest.fixture(scope="module")
 def planted(unsealed_call: HeldCall, tmp_path_factory: pytest.TempPathFactory) -> Planted:
     """A server on which somebody put the secrets of the sealed call wherever they can be put."""
-    secrets = secrets_of(PASSPHRASE, 3) | {"sound": unsealed_call.sounds[100][1:]}
+    secrets = secrets_of(PASSPHRASE, 3) | {"sound": unsealed_call.sounds[len(unsealed_call.sounds) // 2][1:]}
     with running_tapped_server(tmp_path_factory.mktemp("planted")) as server:
         asyncio.run(asyncio.wait_for(plant(server, [secrets[name] for name in PLANTED]), 60))
         return Planted({name: search(server, only(name, secrets[name])) for name in PLANTED})
@@ -164,4 +164,4 @@ def test_codecs_make_no_sound_of_what_the_server_holds(sealed_call: HeldCall) ->
 def test_without_sealing_codecs_play_the_tone(unsealed_call: HeldCall) -> None:
     for direction in (TapKind.RTP_IN, TapKind.RTP_OUT):
         shares = [tone_share(opus_frames(stream)) for stream in streams(unsealed_call, direction)]
-        assert max(shares) > 4 * AUDIBLE
+        assert max(shares) > 2 * AUDIBLE

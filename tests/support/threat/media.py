@@ -4,18 +4,15 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator
-from fractions import Fraction
+from collections.abc import AsyncIterator, Sequence
 
 import av
 import numpy as np
 
-from hushroom_client.media.clock import MediaClock
 from hushroom_client.media.encoders import OPUS_FRAME_SAMPLES, OpusEncoder, Vp8Encoder
 from hushroom_client.media.frames import EncodedFrame, FrameSource
-from hushroom_client.media.paced_source import PacedSource
 from hushroom_common.ids import Codec, Kind
-from tests.support.talk_media import SAMPLE_RATE, Samples, Talk, video_frame
+from tests.support.talk_media import SAMPLE_RATE, Talk, video_frame
 
 __all__ = ["Noted", "Repeated", "scripted", "talk_pictures", "talk_sound"]
 
@@ -43,14 +40,31 @@ class Noted:
         self._source.close()
 
 
-def talk_pictures(talk: Talk, clock: MediaClock) -> Noted:
-    """The talk's pictures as VP8, by the client's own encoder and pace."""
-    return Noted(PacedSource(_PictureReader(talk), Vp8Encoder(frame_rate=talk.fps), clock=clock, programme=talk))
+def talk_pictures(talk: Talk) -> Noted:
+    """The talk's pictures as VP8, by the client's own encoder, with a keyframe each half second.
+
+    Encoded beforehand and never dropped, so that a busy machine changes nothing but the pace.
+    """
+    encoder = Vp8Encoder(frame_rate=talk.fps)
+    frames = []
+    for number in range(talk.pictures):
+        if number % (talk.fps // 2) == 0:
+            encoder.request_keyframe()
+        picture = video_frame(talk.picture(number), number, talk.fps)
+        frames.append(encoder.encode(picture, number * Codec.VP8.clock_rate // talk.fps))
+    return Noted(_Prepared(frames, fps=talk.fps))
 
 
-def talk_sound(talk: Talk, clock: MediaClock) -> Noted:
-    """The talk's sound as Opus."""
-    return Noted(PacedSource(_SoundReader(talk.samples()), OpusEncoder(), clock=clock, programme=talk))
+def talk_sound(talk: Talk) -> Noted:
+    """The talk's sound as Opus, in the same way."""
+    encoder, samples = OpusEncoder(), (talk.samples() * 32767).astype(np.int16)
+    frames = []
+    for start in range(0, len(samples) - OPUS_FRAME_SAMPLES + 1, OPUS_FRAME_SAMPLES):
+        piece = samples[None, start : start + OPUS_FRAME_SAMPLES]
+        frame = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        frames.append(encoder.encode(frame, start))
+    return Noted(_Prepared(frames, fps=SAMPLE_RATE / OPUS_FRAME_SAMPLES))
 
 
 def scripted(codec: Codec, *, fps: float, seed: int, size: int = 300) -> Noted:
@@ -78,6 +92,28 @@ class Repeated:
 
     def close(self) -> None:
         """Ends it."""
+        self._is_closed.set()
+
+
+class _Prepared:
+    """Frames that are there already, each when it is due or as soon as it can be."""
+
+    def __init__(self, frames: Sequence[EncodedFrame], *, fps: float) -> None:
+        self.codec = frames[0].codec
+        self._frames = frames
+        self._fps = fps
+        self._is_closed = asyncio.Event()
+
+    async def frames(self) -> AsyncIterator[EncodedFrame]:
+        async for number in _paced(self._fps, self._is_closed):
+            if number == len(self._frames):
+                return
+            yield self._frames[number]
+
+    def request_keyframe(self) -> None:
+        """There is one soon."""
+
+    def close(self) -> None:
         self._is_closed.set()
 
 
@@ -122,36 +158,3 @@ class _ScriptedSource:
 
     def close(self) -> None:
         self._is_closed.set()
-
-
-class _PictureReader:
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
-        self._numbers = iter(range(talk.pictures))
-
-    def read(self) -> tuple[float, av.VideoFrame] | None:
-        number = next(self._numbers, None)
-        if number is None:
-            return None
-        return number / self._talk.fps, video_frame(self._talk.picture(number), number, self._talk.fps)
-
-    def close(self) -> None:
-        """Holds nothing."""
-
-
-class _SoundReader:
-    def __init__(self, samples: Samples) -> None:
-        self._samples = (samples * 32767).astype(np.int16)
-        self._starts = iter(range(0, len(samples) - OPUS_FRAME_SAMPLES + 1, OPUS_FRAME_SAMPLES))
-
-    def read(self) -> tuple[float, av.AudioFrame] | None:
-        start = next(self._starts, None)
-        if start is None:
-            return None
-        piece = self._samples[None, start : start + OPUS_FRAME_SAMPLES]
-        frame = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
-        return start / SAMPLE_RATE, frame
-
-    def close(self) -> None:
-        """Holds nothing."""

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from hushroom_client import E2EEManager, Ratchet, Room, SharedKeyProvider, TrackSubscribed
 from hushroom_client.e2ee.keys import KeyMaterial, derive_step
 from hushroom_client.events import Event
-from hushroom_client.media.clock import MediaClock
 from hushroom_client.media.frames import EncodedFrame
 from hushroom_common.ids import Codec, Kind
 from tests.support.talk_media import Talk
 from tests.support.threat.canaries import WINDOW, Canaries, Coverage
 from tests.support.threat.channels import Search, search
-from tests.support.threat.media import Noted, talk_pictures, talk_sound
+from tests.support.threat.media import talk_pictures, talk_sound
 from tests.support.threat.tap import Kind as TapKind
 from tests.support.threat.tap import TapRecord
 from tests.support.threat.tapped_process import TappedServer
@@ -69,7 +68,7 @@ class Inbox:
         """Keeps what came."""
 
 
-async def eventually(condition: Callable[[], object], *, within_s: float = 15.0) -> None:
+async def eventually(condition: Callable[[], object], *, within_s: float = 30.0) -> None:
     """Return once the condition holds; fail if it does not in time."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 (what is waited for happens behind a socket)
@@ -122,8 +121,7 @@ def _clear_bytes(codec: Codec, frame: bytes) -> int:
 async def talk(server: TappedServer, *, sealed: bool) -> HeldCall:
     """Holds the call, searching the server several times while it goes on."""
     secrets = secrets_of(PASSPHRASE) if sealed else {}
-    clock = MediaClock()
-    pictures, sounds = talk_pictures(TALK, clock), talk_sound(TALK, clock)
+    pictures, sounds = talk_pictures(TALK), talk_sound(TALK)
     inboxes: dict[Kind, Inbox] = {}
     managers = [_manager() if sealed else None for _ in range(2)]
     searches: list[Search] = []
@@ -141,15 +139,13 @@ async def talk(server: TappedServer, *, sealed: bool) -> HeldCall:
         tracks = [await ada.publish(pictures), await ada.publish(sounds)]
         await eventually(lambda: len(inboxes) == 2 and all(inbox.frames for inbox in inboxes.values()))
         began_at = time.monotonic()
-        keyframes = asyncio.create_task(_ask_for_keyframes(pictures))
         for after_s in _SEARCH_AFTER_S:
             await asyncio.sleep(max(0.0, began_at + after_s - time.monotonic()))  # the talk's own time
             canaries = call_canaries(secrets, list(pictures.plain), list(sounds.plain))
             searches.append(await asyncio.to_thread(search, server, canaries))
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             for track in tracks:
                 await track.wait_ended()
-        keyframes.cancel()
         position = managers[0].key_position if managers[0] is not None else None
     return HeldCall(
         pictures=pictures.plain,
@@ -165,10 +161,3 @@ async def talk(server: TappedServer, *, sealed: bool) -> HeldCall:
 def _manager() -> E2EEManager:
     ratchet = Ratchet(every_frames=RATCHET_FRAMES)
     return E2EEManager(key_provider=SharedKeyProvider(PASSPHRASE), profile="lk1", ratchet=ratchet)
-
-
-async def _ask_for_keyframes(pictures: Noted) -> None:
-    """So that the call has some to compare."""
-    while True:
-        pictures.request_keyframe()
-        await asyncio.sleep(0.5)
