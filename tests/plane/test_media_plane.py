@@ -1,6 +1,7 @@
 """The plane's clock: it goes on whatever one action costs."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from hushroom_common.ids import Codec, Kind, LegId, LegRole
@@ -17,6 +18,9 @@ class EngineThatFails(PythonFanOut):
     """Cannot send finished packets."""
 
     failures = 0
+
+    def has_failed(self, times: int) -> bool:
+        return self.failures == times
 
     def transmit(self, leg: LegId, packet: bytes) -> None:
         self.failures += 1
@@ -38,5 +42,5 @@ async def test_a_failure_does_not_stop_the_clock() -> None:
             stream.frame()  # lost
             plane.forwarder.receive(stream.frame()[0], publisher.id, clock())
             clock.ahead_s += 1.0
-            await eventually(lambda failures=failures: engine.failures == failures)
+            await eventually(partial(engine.has_failed, failures))
         assert len(said) == 2

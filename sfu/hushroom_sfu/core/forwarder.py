@@ -29,7 +29,6 @@ from hushroom_sfu.core.up_track import UpTrack, UpTrackId
 
 __all__ = ["Forwarder"]
 
-_NACK_ROUND_S = 0.1
 _MAX_NACKS_A_PACKET = 64
 
 
@@ -211,12 +210,14 @@ class Forwarder:
         return self._unix_at_zero + now
 
     def _losses(self, track: UpTrack, now: float) -> list[Action]:
-        round_ = track.missing.due(now, _NACK_ROUND_S)
+        round_ = track.missing.due(now, track.round_trip.repeat_after_s)
+        track.round_trip.given_up(round_.given_up)
         actions = track.give_up(round_.given_up)
         if track.spec.wants_nack and track.ssrc is not None:
-            useful = [number & 0xFFFF for number in round_.nack if track.is_useful(number)]
+            useful = [number for number in round_.nack if track.is_useful(number)]
+            track.round_trip.asked(useful, now)
             for first in range(0, len(useful), _MAX_NACKS_A_PACKET):
-                lost = tuple(useful[first : first + _MAX_NACKS_A_PACKET])
+                lost = tuple(number & 0xFFFF for number in useful[first : first + _MAX_NACKS_A_PACKET])
                 nack = GenericNack(sender_ssrc=SERVER_SSRC, media_ssrc=track.ssrc, lost=lost)
                 actions.append(TransmitRtcp(track.leg, self._feedback(nack)))
         return actions

@@ -18,6 +18,7 @@ from hushroom_sfu.core.actions import Action, FanOut, Transmit
 from hushroom_sfu.core.history import HISTORY_SIZE, History
 from hushroom_sfu.core.keyframe_requests import KeyframeRequests
 from hushroom_sfu.core.packet import NO_MARKS, Filler, MediaPacket
+from hushroom_sfu.core.round_trip import RoundTrip
 from hushroom_sfu.core.route import rewritten
 from hushroom_sfu.core.source_clock import Anchor
 from hushroom_sfu.core.specs import UpTrackSpec
@@ -84,6 +85,7 @@ class UpTrack:
             max_age_s=_WAIT_WITH_NACK_S if spec.wants_nack else _WAIT_WITHOUT_NACK_S,
             max_tries=20,
         )
+        self.round_trip = RoundTrip()
         self.waiting: list[Follower] = []
         self.switching: list[Follower] = []
         self.has_started_slots = False
@@ -298,6 +300,7 @@ class UpTrack:
                 temporal_class.reserve(number)
 
     def _late(self, packet: MediaPacket, now: float) -> list[Action]:
+        self.round_trip.came(packet.number, now)
         if self.last is None or packet.number <= self.last.number - self.history.size:
             return self._dropped("too_old")
         self.history.store(packet)
