@@ -1,7 +1,7 @@
 """A reader and an encoder made into frames that come when they are due, never earlier and never from the loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Generic, Protocol, TypeVar
@@ -73,34 +73,57 @@ class PacedSource(Generic[RawT]):
             self._worker.shutdown(wait=False)
 
     async def frames(self) -> AsyncIterator[EncodedFrame]:
-        """The frames, each when it is due on the clock. The programme begins with the first call of its sources."""
+        """The frames, each when it is due on the clock. The programme begins with the first source that has one."""
         if self._closed.is_set():
             return
-        began_at_s = self._clock.begin(self._programme)
         try:
-            async for frame in self._frames_from(began_at_s):
-                yield frame
+            first = await self._in_worker(self._reader.read)  # takes longest: nothing that follows is late for it
+            began_at_s = self._clock.begin(self._programme)
+            try:
+                async for frame in self._frames_from(began_at_s, first):
+                    yield frame
+            finally:
+                self._clock.end(self._programme)
         finally:
-            self._clock.end(self._programme)
             self.close()
 
-    async def _frames_from(self, began_at_s: float) -> AsyncIterator[EncodedFrame]:
+    async def _frames_from(
+        self, began_at_s: float, read: tuple[float, RawT] | None
+    ) -> AsyncGenerator[EncodedFrame, None]:
         clock_rate = self.codec.clock_rate
         first_timestamp = round(began_at_s * clock_rate)
-        while (read := await self._in_worker(self._reader.read)) is not None:
+        run = asyncio.get_running_loop().run_in_executor
+        while read is not None:
             time_s, raw = read
             due_s = began_at_s + time_s
             if self._clock.now_s() > due_s + _LATE_LIMIT_S:
-                self.frames_dropped_late += 1
+                read = await self._in_worker(partial(self._skip_late, began_at_s, read))
                 continue
             if await self._closes_before(due_s - _ENCODE_LEAD_S):
                 return
             timestamp = first_timestamp + round(time_s * clock_rate)
-            frame = await self._in_worker(partial(self._encoder.encode, raw, timestamp))
-            if frame is None or await self._closes_before(due_s):
-                return
-            self.frames_produced += 1
-            yield frame
+            encoding = run(self._worker, self._encoder.encode, raw, timestamp)
+            # Each change of threads can take milliseconds on a busy machine: the next is read while this one is sent.
+            reading = run(self._worker, self._reader.read)
+            reading.add_done_callback(_look_at)
+            try:
+                frame = await encoding
+                if await self._closes_before(due_s):
+                    return
+                self.frames_produced += 1
+                yield frame
+                read = await reading
+            finally:
+                reading.cancel()
+
+    def _skip_late(self, began_at_s: float, read: tuple[float, RawT] | None) -> tuple[float, RawT] | None:
+        """In the worker: drops frames from `read` on until one is not too late."""
+        while read is not None and self._clock.now_s() > began_at_s + read[0] + _LATE_LIMIT_S:
+            if self._closed.is_set():
+                return None
+            self.frames_dropped_late += 1
+            read = self._reader.read()
+        return read
 
     async def _in_worker(self, work: Callable[[], ResultT]) -> ResultT | None:
         """The result of blocking `work`, or None once closed."""
@@ -118,3 +141,9 @@ class PacedSource(Generic[RawT]):
             except TimeoutError:
                 return False
         return self._closed.is_set()
+
+
+def _look_at(reading: asyncio.Future[ResultT]) -> None:
+    """What nobody waits for any more may have failed; that is not news."""
+    if not reading.cancelled():
+        reading.exception()

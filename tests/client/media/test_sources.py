@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import pytest
+from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,6 +103,38 @@ async def test_frames_come_when_they_are_due(small: Path) -> None:
     assert len(late_s) >= 49
     assert min(late_s) >= -0.001
     assert sorted(late_s)[len(late_s) // 2] < 0.05
+
+
+async def test_a_busy_machine_costs_no_frames_as_long_as_there_is_time_for_each() -> None:
+    is_over = False
+
+    def dawdle() -> None:
+        """Every turn of the event loop takes 20 ms, of the 67 between two pictures."""
+        time.sleep(0.02)
+        if not is_over:
+            asyncio.get_running_loop().call_soon(dawdle)
+
+    source = cast(PacedSource[VideoFrame], await Video.test_pattern(64, 64, 15).open(MediaClock()))
+    dawdle()
+    try:
+        await take(source, 40)
+    finally:
+        is_over = True
+    assert source.frames_dropped_late == 0
+
+
+async def test_who_has_fallen_behind_catches_up_at_once() -> None:
+    source = cast(PacedSource[AudioFrame], await Audio.test_tone().open(MediaClock()))
+    timestamps = []
+    async for frame in source.frames():
+        timestamps.append(frame.timestamp)
+        if len(timestamps) == 10:
+            time.sleep(1.0)  # noqa: ASYNC251 (the whole process stands still, as on a machine that slept)
+        if len(timestamps) == 12:
+            source.close()
+    (missed,) = {after - before for before, after in pairwise(timestamps)} - {960}
+    assert 0.7 < missed / 48_000 < 1.1
+    assert source.frames_dropped_late == missed // 960 - 1
 
 
 async def test_a_loop_goes_on_in_sync(small: Path) -> None:
