@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 _MIN_TICK_S = 0.01
 """A deadline that has passed and stays is no reason to spin."""
 
+_LOOK_S = 0.05
+"""How late a deadline may be noticed. They are seconds; to ask for the next one looks at everybody on the server, which
+must not be done for every message of everybody."""
+
 
 class Connection(Protocol):
     """The way back to a client. Neither method blocks or calls back."""
@@ -65,7 +69,8 @@ class Control:
         self._minted = 0
         self._actions: deque[Action] = deque()
         self._is_carrying_out = False
-        self._timer: asyncio.Handle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._has_stopped = False
         self.failures = 0
         """Mistakes of ours that were caught; each is in the log."""
@@ -127,8 +132,9 @@ class Control:
     def stop(self) -> None:
         """Stop the clock."""
         self._has_stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._look, self._timer):
+            if timer is not None:
+                timer.cancel()
 
     # --- carrying out -------------------------------------------------------------------------------------------------
 
@@ -184,15 +190,15 @@ class Control:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def _set_clock_soon(self) -> None:
-        """Once for all inputs of this turn of the event loop: to ask for the next deadline looks at everybody."""
-        if self._has_stopped:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_soon(self._set_clock)
+        """Once for all inputs of the next moment."""
+        if self._look is None and not self._has_stopped:
+            self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._set_clock)
 
     def _set_clock(self) -> None:
-        self._timer = None
+        self._look = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         deadline = self._switchboard.next_deadline()
         if deadline is not None:
             delay_s = max(_MIN_TICK_S, deadline - self._clock())
@@ -201,6 +207,7 @@ class Control:
     def _on_time(self) -> None:
         with self._survives(None):
             self._put(self._switchboard.tick(self._clock()))
+        self._set_clock_soon()  # whatever became of this one
 
 
 class Speaker:

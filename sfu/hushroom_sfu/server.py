@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1", "::1": "[::1]"}  # noqa: S104 (compared with, not bound to)
 
+_HISTORY_GAP_S = 1.0
+"""To add histories up looks at each packet in them: 20 ms where 500 tracks are published."""
+
 
 class Server:
     """One server process. `async with` it in one task; `drain` before the end is polite, not necessary."""
@@ -54,6 +57,8 @@ class Server:
         self._unix_clock = unix_clock
         self._entropy = entropy
         self._room_log = RoomLog(self.events, RoomTags(entropy(32)))
+        self._history_bytes = 0
+        self._history_read_at = float("-inf")
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -115,13 +120,21 @@ class Server:
             Readings(
                 counts=self.control.counts,
                 plane_legs=self.plane.leg_count,
-                history_bytes=sum(track.history.octets() for track in self.plane.forwarder.up_tracks()),
+                history_bytes=self._read_history(),
                 datagram_drops=self.plane.drops,
                 packet_drops=self.plane.forwarder.drops,
                 slow_readers=self._doors.slow_readers,
                 failures=self.control.failures,
             ),
         )
+
+    def _read_history(self) -> int:
+        """Payload bytes of all histories, at most `_HISTORY_GAP_S` old: anyone may ask for the metrics, often."""
+        now = self._clock()
+        if now - self._history_read_at >= _HISTORY_GAP_S:
+            self._history_read_at = now
+            self._history_bytes = sum(track.history.octets() for track in self.plane.forwarder.up_tracks())
+        return self._history_bytes
 
     def _open_plane(self) -> MediaPlane:
         config = self.config
