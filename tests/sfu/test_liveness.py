@@ -30,6 +30,16 @@ def test_ten_minutes_at_twenty_percent_loss_lose_nobody(seed: int) -> None:
         liveness.heard_at = now
 
 
+@pytest.mark.parametrize("seed", range(200))
+def test_a_receiver_report_each_second_is_enough_for_a_leg_without_media(seed: int) -> None:
+    dice = random.Random(seed)
+    liveness = Liveness(0.0)
+    for second in range(600):
+        assert not liveness.is_silent(second)
+        if dice.random() >= 0.2:
+            liveness.heard_at = second
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_peer_that_dies_is_noticed_ten_seconds_after_its_last_packet(seed: int) -> None:
     liveness = Liveness(0.0)
