@@ -108,12 +108,12 @@ class SignalSocket:
                     self._end_in(CLOSE_LIMIT_S)
                 async with asyncio.TaskGroup() as tasks:
                     writer = tasks.create_task(self._write(), name="signal writer")
-                    await self._read(hears)
+                    has_ended = await self._read(hears)
                     writer.cancel()
                 if not self.is_closing:
                     self._end_in(CLOSE_LIMIT_S)
                     await self._websocket.close(drain=False)  # the client closed first: say so too
-            is_clean = True
+            is_clean = has_ended
         except TimeoutError:
             pass
         finally:
@@ -149,15 +149,18 @@ class SignalSocket:
         except ConnectionError:
             pass  # the reader notices as well
 
-    async def _read(self, hears: Listener) -> None:
-        """Until the client closes or is gone. What it says after we closed is passed over, or its end would stay stuck:
-        but so much of it only, for who floods an ended WebSocket with empty frames would keep the event loop busy."""
+    async def _read(self, hears: Listener) -> bool:
+        """Until the client closes or is gone: True. False when it goes on and on talking after we closed.
+
+        What it says then is passed over, for its end would stay stuck behind it; but only so much of it, for a flood of
+        empty frames would keep the event loop busy.
+        """
         control = TokenBucket(_MAX_PINGS_PER_S, _MAX_PINGS_PER_S, self._clock())
         passed_over = 0
         while passed_over < _MAX_PASSED_OVER:
             message = await self._websocket.receive()
             if message.type in _GONE:
-                return
+                return True
             if self.is_closing:
                 if passed_over == 0:
                     await asyncio.sleep(0)  # `receive` does not wait while frames are there: now the last word goes out
@@ -171,7 +174,7 @@ class SignalSocket:
             elif message.type is WSMsgType.PING:
                 with suppress(ConnectionError):
                     await self._websocket.pong(message.data)
-        self._end_in(0)
+        return False
 
     def _judge(self, hears: Listener, text: bytes) -> None:
         if len(text) > self._max_message_bytes:
