@@ -124,6 +124,26 @@ def test_what_libraries_say_is_shown_once_a_minute() -> None:
     assert [line[17:19] for line in stream.getvalue().splitlines()] == ["00", "00", "01", "01"]
 
 
+def test_a_client_cannot_fill_the_log() -> None:
+    """1000 lines at once and 100 a second pass, warnings always, and what was left out is counted."""
+    stream = io.StringIO()
+    handler = log_to_stderr("info", stream)
+    try:
+        for second, level in [*[(0, logging.INFO)] * 1500, (0, logging.WARNING), (1, logging.INFO), (1, logging.INFO)]:
+            record = logging.LogRecord("hushroom_sfu.x", level, "f.py", 1, "track published", (), None)
+            record.created = second
+            logging.getLogger("hushroom_sfu.x").handle(record)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 1003
+    assert [line.partition(" ")[2] for line in lines[-3:]] == [
+        "warning track published",
+        "info track published left_out=500",
+        "info track published",
+    ]
+
+
 def test_an_exception_shows_its_place_and_not_its_text(log_text: io.StringIO) -> None:
     try:
         raise ValueError("secret of 192.0.2.1")

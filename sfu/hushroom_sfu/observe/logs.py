@@ -13,6 +13,8 @@ import traceback
 from hashlib import blake2s
 from typing import TextIO
 
+from hushroom_sfu.core.token_bucket import TokenBucket
+
 __all__ = ["LineFormatter", "RoomTags", "log_to_stderr", "shortened"]
 
 _OURS = "hushroom"
@@ -20,6 +22,9 @@ _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/+-<>")
 _TAG_CHARS = 8
 _COMPLAINT_GAP_S = 60.0
+_MAX_RECORDS_PER_S = 100
+_MAX_BURST = 1000
+"""A room of 64 that comes or goes at once is in the log; a client that publishes and unpublishes all day is not."""
 
 
 class RoomTags:
@@ -59,21 +64,40 @@ class LineFormatter(logging.Formatter):
         return " ".join(words)
 
 
-class RareComplaints(logging.Filter):
-    """Lets a library's records through once a minute of each kind: clients can provoke them as they like."""
+class Moderation(logging.Filter):
+    """Keeps clients from filling the log: what they do is logged, and they can do it as often as they like.
+
+    Of our records below WARNING so many a second pass; the next that passes says how many were `left_out`. A library's
+    pass once a minute of each kind.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._passed: dict[tuple[str, object], float] = {}
+        self._budget: TokenBucket | None = None
+        self._budgeted_at = 0.0
+        self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is shown."""
         if _is_ours(record):
-            return True
+            return record.levelno >= logging.WARNING or self._has_budget(record)
         kind = record.name, record.exc_info[0] if record.exc_info else record.levelno
         if record.created - self._passed.get(kind, float("-inf")) < _COMPLAINT_GAP_S:
             return False
         self._passed[kind] = record.created
+        return True
+
+    def _has_budget(self, record: logging.LogRecord) -> bool:
+        if self._budget is None or record.created < self._budgeted_at:  # a wall clock can be set back
+            self._budget = TokenBucket(_MAX_BURST, _MAX_RECORDS_PER_S, record.created)
+        self._budgeted_at = record.created
+        if not self._budget.take(record.created):
+            self._left_out += 1
+            return False
+        if self._left_out:
+            record.left_out = self._left_out
+            self._left_out = 0
         return True
 
 
@@ -81,7 +105,7 @@ def log_to_stderr(level: str, stream: TextIO | None = None) -> logging.Handler:
     """Show our records from `level` on and the libraries' from WARNING on; returns the handler, to be removed."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(LineFormatter())
-    handler.addFilter(RareComplaints())
+    handler.addFilter(Moderation())
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
