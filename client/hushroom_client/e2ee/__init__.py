@@ -1,4 +1,4 @@
-"""End-to-end sealing: keys, sealers and openers. All pure but `manager`, which has clock, log and threads."""
+"""End-to-end sealing: keys, sealers and openers. All pure but `manager` and `derivations`."""
 
 from hushroom_client.e2ee.key_providers import KeyProvider, ParticipantKeyProvider, SharedKeyProvider
 from hushroom_client.e2ee.manager import E2EEManager

@@ -154,6 +154,10 @@ class KeyRing:
                     requests.append(DerivationRequest(index, slot, *wanted))
         return requests
 
+    def awaits(self, request: DerivationRequest) -> bool:
+        """Whether the key of a request is still there."""
+        return request.slot in (self._slots.get(request.index), self._incoming.get(request.index))
+
     def derived(self, request: DerivationRequest, keys: StepKeys) -> bool:
         """Takes the answer to a request; True if it made a key usable. An answer for a key since gone is dropped."""
         index, slot = request.index, request.slot

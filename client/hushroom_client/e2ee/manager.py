@@ -1,7 +1,6 @@
-"""Sealing and opening for one room: the shell around the pure parts. It has the clock, the log and the threads.
+"""Sealing and opening for one room: the shell around the pure parts. It has the clock, the log and the hooks.
 
-Derivations run in a thread, one at a time; sealing and opening never wait for them. Everything else happens on the
-event loop's thread.
+Derivations run in a thread; sealing and opening never wait for them. All else happens on the event loop's thread.
 """
 
 import asyncio
@@ -12,6 +11,7 @@ from functools import partial
 from typing import ParamSpec
 
 from hushroom_client.e2ee.clear_prefix import is_supported
+from hushroom_client.e2ee.derivations import Derivations
 from hushroom_client.e2ee.key_providers import KeyProvider
 from hushroom_client.e2ee.key_ring import KeyRing
 from hushroom_client.e2ee.keys import KeyMaterial
@@ -74,7 +74,7 @@ class E2EEManager:
         self._own_key_ready = asyncio.Event()
         self._sealers: dict[PublicationId, FrameSealer] = {}
         self._peers = Peers(share_keys=key_provider.is_shared)
-        self._work = asyncio.Event()
+        self._derivations = Derivations(self._rings, key_provider.derive, self._installed)
         self._worker: asyncio.Task[None] | None = None
 
     # --- the room's life --------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class E2EEManager:
             raise HushroomError("this manager is in use: a manager serves one room at a time")
         self._own_identity = own_identity
         self._provider.attach(self)
-        self._worker = asyncio.create_task(self._derive_wanted(), name="e2ee derivations")
+        self._worker = asyncio.create_task(self._derivations.run(), name="e2ee derivations")
         for index, material in self._provider.keys_of(own_identity).items():
             self.key_set(own_identity, index, material)
         if (answer := await self._ask(own_identity)) is not None:
@@ -192,13 +192,13 @@ class E2EEManager:
         """A participant's `(key index, step)` as the server relayed it: says what to derive, decides nothing."""
         if (peer := self._peers.get(identity)) is not None:
             peer.ring.hint(index, step)
-            self._work.set()
+            self._derivations.wake()
 
     def _follow_own_step(self) -> None:
         position = self._sending.position
         if position is not None and position != self._announced:
             self._announced = position
-            self._work.set()
+            self._derivations.wake()
             _tell(self.on_key_step, *position)
 
     def _follow_peer(self, identity: Identity, outcome: Outcome, now: float) -> None:
@@ -207,7 +207,7 @@ class E2EEManager:
             return
         if isinstance(outcome, Opened) and peer.position != (outcome.key_index, outcome.step):
             peer.position = (outcome.key_index, outcome.step)
-            self._work.set()
+            self._derivations.wake()
         before = peer.state.value
         if peer.state.heard(outcome, now=now) is not before:
             _tell(self.on_state, identity, peer.state.value)
@@ -222,7 +222,7 @@ class E2EEManager:
         for other, peer in self._peers:
             if identity is None or identity == other:
                 peer.ring.set(index, material)
-        self._work.set()
+        self._derivations.wake()
 
     def key_removed(self, identity: Identity | None, index: int | None) -> None:
         """A key, or (None) all of a participant's, was removed."""
@@ -259,21 +259,6 @@ class E2EEManager:
             yield self._own_identity, self._own_ring
         for identity, peer in self._peers:
             yield identity, peer.ring
-
-    async def _derive_wanted(self) -> None:
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            # One step a key and turn, so that nobody's long ratchet keeps another's first key waiting.
-            while wanted := [(*named, request) for named in self._rings() for request in named[1].wants_derivation()]:
-                for identity, ring, request in wanted:
-                    try:
-                        keys = await asyncio.to_thread(self._provider.derive, request.material)
-                    except Exception as error:  # that key stays unusable; the others' must not
-                        log.warning("a key could not be derived", extra={"error": type(error).__name__})
-                        continue
-                    if ring.derived(request, keys):
-                        self._installed(identity, ring)
 
     def _installed(self, identity: Identity, ring: KeyRing) -> None:
         if ring is self._own_ring:

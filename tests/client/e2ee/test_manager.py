@@ -1,6 +1,7 @@
 """Managers of several people, wired to each other by hand: keys arrive, step, and go."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -261,6 +262,42 @@ async def test_a_hook_that_fails_keeps_nobody_else_from_his_key(caplog: pytest.L
     await bo.has_key_of(CY)
     assert "hook" in caplog.text
     await bo.manager.close()
+
+
+class Slow(ParticipantKeyProvider):
+    """Derives one step a `go`, and notes whose."""
+
+    def __init__(self) -> None:
+        super().__init__(key_by_hand)
+        self.derived: list[Identity | None] = []
+        self.go = threading.Semaphore(0)
+
+    def derive(self, material: KeyMaterial) -> StepKeys:
+        owner = next((who for who, key in KEYS.items() if material.secret == Secret(key)), None)
+        self.derived.append(owner)
+        assert self.go.acquire(timeout=10)
+        return super().derive(material)
+
+
+async def test_a_first_key_waits_for_nobodys_steps_ahead_and_who_left_for_nothing() -> None:
+    provider = Slow()
+    provider.go.release()
+    bo = Person(BO, provider)
+    try:
+        await bo.manager.start(BO)
+        await until(lambda: len(provider.derived) == 2)
+        for identity in (CY, ADA):
+            await bo.manager.participant_joined(identity)
+        bo.manager.participant_left(CY)
+        provider.go.release(2)
+        await bo.has_key_of(ADA)
+        assert provider.derived[:3] == [BO, None, ADA]
+        provider.go.release(8)
+        await until(lambda: len(provider.derived) == 10)
+        assert CY not in provider.derived
+    finally:
+        provider.go.release(100)
+        await bo.manager.close()
 
 
 class Fragile(ParticipantKeyProvider):
