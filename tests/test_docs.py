@@ -27,7 +27,7 @@ from hushroom_sfu.conversation.limits import Limits
 from hushroom_sfu.conversation.session import SDP_CHARS_PER_MESSAGE
 from hushroom_sfu.core import keyframe_requests
 from hushroom_sfu.core.history import HISTORY_SIZE
-from hushroom_sfu.plane import dtls, ice_lite, liveness, srtp
+from hushroom_sfu.plane import dtls, ice_lite, libsrtp, liveness, srtp
 from hushroom_sfu.settings import add_server_flags, read_config
 from hushroom_sfu.web import signal_socket, tokens
 from hushroom_sfu.web.close_codes import WEBSOCKET_CODES
@@ -144,7 +144,7 @@ LIMITS, CONFIG = Limits(), Config(is_open_to_network=True)
         f"| silence of a leg * | {liveness.SILENT_S:g} s |",
         f"| SSRCs a leg * | {srtp.MAX_SSRCS} |",
         f"At most {srtp.MAX_SSRCS} SSRCs over a leg's life",
-        f"RTP packets of at most {srtp.MAX_PLAIN_BYTES} bytes before SRTP",
+        f"RTP packets of at most {libsrtp.MAX_PACKET_BYTES} bytes after SRTP",
         f"its DTLS handshake within {dtls.HANDSHAKE_LIMIT_S:g} s of that",
         f"stops sending {ice_lite.CONSENT_S:g} s after the last valid check",
         f"after {ice_lite.PATH_SILENT_S:g} s without a packet on the old one",

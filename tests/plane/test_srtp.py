@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hushroom_sfu.plane.drops import Drop, Drops
-from hushroom_sfu.plane.srtp import MAX_PLAIN_BYTES, MAX_SSRCS, SrtpTransforms, is_rtcp
+from hushroom_sfu.plane.libsrtp import MAX_PACKET_BYTES
+from hushroom_sfu.plane.srtp import MAX_SSRCS, SrtpTransforms, is_rtcp
 from tests.plane.peers import receiver_report, rtp_packet
 
 GCM = pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM
+
+GCM_TAG_BYTES = 16
 
 
 def session(key: bytes, direction: int) -> pylibsrtp.Session:
@@ -88,6 +91,13 @@ def test_a_replayed_packet_is_counted(pair: Pair) -> None:
     assert pair.drops == {Drop.SRTP_REPLAYED: 2}
 
 
+def test_whatever_came_in_can_go_out(pair: Pair) -> None:
+    longest = rtp_packet(1, payload=bytes(MAX_PACKET_BYTES - 12 - GCM_TAG_BYTES))
+    plain = pair.server.unprotect_rtp(pair.sent_up(longest))
+    assert plain == longest
+    assert pair.server.protect_rtp(plain) is not None
+
+
 def test_a_packet_older_than_the_window_is_counted(pair: Pair) -> None:
     late = pair.sent_up(rtp_packet(1))
     for number in range(2, 1100):
@@ -97,7 +107,7 @@ def test_a_packet_older_than_the_window_is_counted(pair: Pair) -> None:
 
 
 def test_the_longest_packet_passes_and_one_byte_more_is_counted(pair: Pair) -> None:
-    longest = rtp_packet(1, payload=bytes(MAX_PLAIN_BYTES - 12))
+    longest = rtp_packet(1, payload=bytes(MAX_PACKET_BYTES - 12))
     assert pair.server.protect_rtp(longest) is not None
     assert pair.server.protect_rtp(longest + b"x") is None
     assert pair.server.protect_rtcp(receiver_report() + bytes(1500)) is None

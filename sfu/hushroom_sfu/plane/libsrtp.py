@@ -13,45 +13,45 @@ from pylibsrtp._binding import ffi, lib
 __all__ = ["MAX_PACKET_BYTES", "protector", "rtcp_protector", "rtcp_unprotector", "unprotector"]
 
 MAX_PACKET_BYTES: Final = 1500
-"""No packet grows beyond this; a protected one needs up to 144 bytes more than a plain one, 148 with SRTCP's index."""
+"""Neither a plain packet nor a protected one that comes in may be longer; so whatever came in can go out again."""
 
-_TRAILER_BYTES: Final = 144
-_RTCP_TRAILER_BYTES: Final = 148
+_TRAILER_BYTES: Final = 148
+"""By how much libsrtp may lengthen a packet: tag, MKI and SRTCP's index."""
 
 _Transform = Callable[[bytes], bytes]
 
 # One thread uses them, between two bytecodes of one function.
-_buffer = ffi.new("char[]", MAX_PACKET_BYTES)
+_buffer = ffi.new("char[]", MAX_PACKET_BYTES + _TRAILER_BYTES)
 _view = ffi.buffer(_buffer)
 _size = ffi.new("int *")
 
 
 def protector(session: pylibsrtp.Session) -> _Transform:
     """Protects RTP. The result raises ValueError for a packet that is too long and pylibsrtp.Error as libsrtp says."""
-    return _transform(session, lib.srtp_protect, MAX_PACKET_BYTES - _TRAILER_BYTES)
+    return _transform(session, lib.srtp_protect)
 
 
 def rtcp_protector(session: pylibsrtp.Session) -> _Transform:
     """Protects RTCP, as `protector`."""
-    return _transform(session, lib.srtp_protect_rtcp, MAX_PACKET_BYTES - _RTCP_TRAILER_BYTES)
+    return _transform(session, lib.srtp_protect_rtcp)
 
 
 def unprotector(session: pylibsrtp.Session) -> _Transform:
     """Unprotects RTP, as `protector`."""
-    return _transform(session, lib.srtp_unprotect, MAX_PACKET_BYTES)
+    return _transform(session, lib.srtp_unprotect)
 
 
 def rtcp_unprotector(session: pylibsrtp.Session) -> _Transform:
     """Unprotects RTCP, as `protector`."""
-    return _transform(session, lib.srtp_unprotect_rtcp, MAX_PACKET_BYTES)
+    return _transform(session, lib.srtp_unprotect_rtcp)
 
 
-def _transform(session: pylibsrtp.Session, function: Callable[..., int], limit: int) -> _Transform:
+def _transform(session: pylibsrtp.Session, function: Callable[..., int]) -> _Transform:
     context = session._srtp[0]
 
     def transform(packet: bytes) -> bytes:
         size = len(packet)
-        if size > limit:
+        if size > MAX_PACKET_BYTES:
             raise ValueError("packet is too long")
         _view[0:size] = packet
         _size[0] = size

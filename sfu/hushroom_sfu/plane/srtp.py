@@ -7,10 +7,7 @@ import pylibsrtp
 from hushroom_sfu.plane.drops import Drop, Drops
 from hushroom_sfu.plane.libsrtp import protector, rtcp_protector, rtcp_unprotector, unprotector
 
-__all__ = ["MAX_PLAIN_BYTES", "MAX_SSRCS", "SrtpTransforms", "is_rtcp"]
-
-MAX_PLAIN_BYTES: Final = 1356
-"""The longest RTP packet that pylibsrtp protects: its buffer of 1500 bytes less 144 for tag and MKI."""
+__all__ = ["MAX_SSRCS", "SrtpTransforms", "is_rtcp"]
 
 MAX_SSRCS: Final = 256
 """SSRCs accepted from one peer: each costs libsrtp a context with a replay window for the leg's whole life."""
@@ -75,7 +72,7 @@ class SrtpTransforms:
         return None
 
     def protect_rtp(self, packet: bytes) -> bytes | None:
-        """The protected packet; None when it is over `MAX_PLAIN_BYTES` or too old to be protected again."""
+        """The protected packet; None when it is over 1500 bytes or too old to be protected again."""
         try:
             return self._protect(packet)
         except ValueError:
