@@ -22,7 +22,6 @@ _SENTENCES = {
     CloseCode.NOT_RESUMABLE: "the session could not be resumed: join again",
     CloseCode.SERVER_BUSY: "the server is busy: try again soon",
     CloseCode.SERVER_DRAINING: "the server is going down: join another one, or this one later",
-    CloseCode.MEDIA_LOST: "no media gets through to the server: does a firewall hold back UDP?",
 }
 
 

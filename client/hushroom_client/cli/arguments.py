@@ -154,7 +154,7 @@ def _read_secret(path: str, flag: str, content: str) -> str:
         text = data.decode().rstrip("\r\n")
     except OSError as error:
         raise Misuse(f"{flag} {path}: {error.strerror}; name a file with {content}") from None
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise Misuse(f"{flag} {path} is not UTF-8 text; name a file with {content}") from None
     if not text or len(data) > _LARGEST_FILE or "\n" in text:
         raise Misuse(f"{flag} {path} must hold one line: {content}")

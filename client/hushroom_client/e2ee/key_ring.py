@@ -16,7 +16,7 @@ RING_SIZE = 16
 MAX_SKIP = 64
 """The farthest that a step may lie ahead of the current one, whatever a hint says."""
 DEFAULT_AHEAD = 4
-"""Steps kept derived ahead of the current one: so many whole steps may be lost without a hint."""
+"""Steps kept derived ahead of the current one: who is so far ahead is followed without a hint."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

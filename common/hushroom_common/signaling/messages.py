@@ -66,7 +66,6 @@ class CloseCode(StrEnum):
     NOT_RESUMABLE = "not_resumable"
     SERVER_BUSY = "server_busy"
     SERVER_DRAINING = "server_draining"
-    MEDIA_LOST = "media_lost"
 
 
 class LeaveReason(StrEnum):

@@ -29,5 +29,4 @@ WEBSOCKET_CODES: Mapping[CloseCode, int] = {
     CloseCode.ROOM_FULL: 4430,
     CloseCode.SERVER_BUSY: 4503,
     CloseCode.SERVER_DRAINING: 4504,
-    CloseCode.MEDIA_LOST: 4505,
 }
