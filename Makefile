@@ -5,7 +5,7 @@ PACKAGES := common/hushroom_common sfu/hushroom_sfu client/hushroom_client
 PROJECTS := common/pyproject.toml sfu/pyproject.toml client/pyproject.toml
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
-.PHONY: run test check unit lock bench fuzz clean
+.PHONY: run test check unit lock bench fuzz soak clean
 
 run: .venv/run.stamp
 	$(BIN)/hushroom-sfu --open
@@ -28,6 +28,11 @@ bench: .venv/dev.stamp
 FUZZ_SECONDS ?= 20
 fuzz: .venv/dev.stamp
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS)
+
+# The churn of tests/meeting for a long time; the tests themselves run a short form of the same code.
+SOAK_MINUTES ?= 30
+soak: .venv/dev.stamp
+	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES)
 
 # Built wheels only, each held to its hash; our own three packages come from this checkout.
 .venv/run.stamp: lock.txt $(PROJECTS)
