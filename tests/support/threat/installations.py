@@ -34,8 +34,8 @@ def install(folder: Path, *wheels: Path) -> Path:
     for wheel in wheels:
         with ZipFile(wheel) as archive:
             archive.extractall(folder)
-    for packages in site.getsitepackages():
-        for entry in sorted(Path(packages).iterdir()):
+    for packages in map(Path, site.getsitepackages()):
+        for entry in sorted(packages.iterdir()) if packages.is_dir() else ():  # Debian names some that are not there
             is_ours = "hushroom" in entry.name
             if not is_ours and entry.suffix != ".pth" and not (folder / entry.name).exists():
                 (folder / entry.name).symlink_to(entry)
